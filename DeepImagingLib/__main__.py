@@ -1,0 +1,7 @@
+"""`python -m DeepImagingLib`."""
+
+import sys
+
+from DeepImagingLib.cli import main
+
+sys.exit(main())

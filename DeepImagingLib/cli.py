@@ -1,0 +1,280 @@
+"""The thin face of the library: `python -m DeepImagingLib run | models | info`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from DeepImagingLib import __version__, study
+from DeepImagingLib.errors import BundleError, CancelledError, DeepImagingError, InputError
+from DeepImagingLib.options import Options, parse_roi
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
+
+    from DeepImagingLib.bundles import Bundle
+    from DeepImagingLib.inference.progress import Progress
+    from DeepImagingLib.results import Result
+
+DESCRIPTION = "Run MONAI bundles on medical images and write what 3D Slicer opens."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns 0 done, 2 wrong input or a refused bundle, 1 anything else."""
+    parsed = _parser().parse_args(arguments)
+    logging.captureWarnings(True)  # of other libraries: for --verbose, not for users
+    logging.basicConfig(level=logging.DEBUG if parsed.verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    return guarded(lambda: parsed.command(parsed))
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Return what `command` does, or the exit code of its error, said in one sentence on stderr."""
+    log = logging.getLogger(__name__)
+    try:
+        return command()
+    except DeepImagingError as error:
+        log.debug("traceback", exc_info=True)
+        _say(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("The run was cancelled; nothing was kept.")
+        return CancelledError.exit_code
+    except Exception as error:
+        log.debug("traceback", exc_info=True)
+        _say(f"Something unexpected went wrong ({type(error).__name__}: {error}); run again with --verbose to see where.")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="DeepImagingLib", description=DESCRIPTION)
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--verbose", action="store_true", help="log what is done, with tracebacks")
+    commands = parser.add_subparsers(dest="name", required=True)
+    _add_run(commands.add_parser("run", help="run a bundle on one study"))
+    models = commands.add_parser("models", help="tell what bundles are there").add_subparsers(dest="what", required=True)
+    listing = models.add_parser("list", help="list the bundles in the model folders")
+    listing.add_argument("--json", action="store_true", help="as JSON")
+    listing.set_defaults(command=list_models)
+    showing = models.add_parser("show", help="tell what one bundle takes and gives")
+    showing.add_argument("model", metavar="NAME|PATH")
+    showing.add_argument("--trust", metavar="SHA256", help="let this exact content through unjudged")
+    showing.add_argument("--json", action="store_true", help="as JSON")
+    showing.set_defaults(command=show_model)
+    info = commands.add_parser("info", help="tell versions, device and folders")
+    info.add_argument("--json", action="store_true", help="as JSON")
+    info.set_defaults(command=show_info)
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inputs", nargs="+", metavar="INPUT|NAME=INPUT", help="an image, a DICOM file or folder; several are channels")
+    parser.add_argument("--model", required=True, metavar="NAME|PATH", help="a bundle; `models list` tells the names")
+    parser.add_argument("--output", action="append", required=True, metavar="PATH", help=f"{', '.join(study.ENDINGS)}; repeatable")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--precision", default="auto", help="auto, or full: as stock MONAI, voxel for voxel")
+    parser.add_argument("--roi", metavar="I0:I1,J0:J1,K0:K1|FILE", help="voxel ranges, a Slicer ROI (.mrk.json) or a mask")
+    parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
+    parser.add_argument("--trust", metavar="SHA256", help="let a bundle of this exact content through unjudged")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON on stdout")
+    parser.set_defaults(command=run_command)
+
+
+def run_command(parsed: argparse.Namespace) -> int:
+    """Run one study and write what was asked for."""
+    inputs = parse_inputs(parsed.inputs)
+    outputs = [Path(path) for path in parsed.output]
+    Options(parsed.device, parsed.precision)  # a wrong word is told before anything is read
+
+    def read_images() -> dict[str, MetaTensor]:
+        from DeepImagingLib import files
+
+        return {name: files.read(path, series=parsed.series) for name, path in inputs.items()}
+
+    def make_options(images: Mapping[str, MetaTensor]) -> Options:
+        return Options(parsed.device, parsed.precision, _roi(parsed.roi, next(iter(images.values()))))
+
+    with ProgressLine(sys.stderr.isatty()) as line:
+        result = study.process(parsed.model, read_images, outputs, make_options, trust=parsed.trust, progress=line)
+    if parsed.json:
+        print_json(files_report(result))
+    else:
+        tell(result, outputs)
+    return 0
+
+
+def parse_inputs(given: Sequence[str]) -> dict[str, Path]:
+    """Return inputs by name; a lone one may go without. A file whose name holds "=" is taken as a file."""
+    inputs: dict[str, Path] = {}
+    for text in given:
+        name, sign, path = text.partition("=")
+        if not sign or Path(text).exists():
+            name, path = study.UNNAMED, text
+        if name in inputs:
+            raise InputError("Several inputs are the channels of one study; give each its own name, NAME=FILE.")
+        inputs[name] = Path(path).expanduser()
+    return inputs
+
+
+def _roi(text: str | None, image: MetaTensor) -> tuple[tuple[int, int], ...] | None:
+    if text is None:
+        return None
+    if Path(text).is_file():
+        from DeepImagingLib.files import read_roi
+
+        return read_roi(text, image)
+    return parse_roi(text)
+
+
+class ProgressLine:
+    """Shows progress as one line of a terminal that is written over.
+
+    Args:
+        shown: False keeps silent.
+    """
+
+    def __init__(self, shown: bool) -> None:
+        self._shown = shown
+
+    def __call__(self, progress: Progress) -> None:
+        """Show a `Progress`."""
+        if self._shown:
+            left = f", {progress.seconds_left:.0f} s left" if progress.seconds_left else ""
+            sys.stderr.write(f"\r\x1b[K{progress.stage} {100 * progress.fraction:.0f} %{left}")
+            sys.stderr.flush()
+
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Clear the line."""
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+
+
+def tell(result: Result, outputs: Sequence[Path]) -> None:
+    """Print notes, volumes and what was written."""
+    for note in result.provenance.notes if result.provenance else ():
+        print(f"Note: {note}")
+    volumes = result.millilitres()
+    for segment in result.segments:
+        if volumes[segment.id] > 0:
+            print(f"{segment.name:<32} {volumes[segment.id]:>10.1f} mL")
+    if not any(volumes.values()):
+        print("Nothing was found.")
+    for path in outputs:
+        if study.ending_of(path) == ".nii.gz" and not result.exclusive:
+            names = ", ".join(f"{path.name[:-7]}_{s.id}.nii.gz" for s in result.segments)
+            print(f"The segments overlap, so each has a file of its own in {path.absolute().parent}: {names}")
+        else:
+            print(f"Wrote {path.absolute()}")
+
+
+def files_report(result: Result) -> dict[str, Any]:
+    """Return the report as `--json` prints it and `.json` holds it."""
+    from DeepImagingLib.files import report
+
+    return report(result)
+
+
+def list_models(parsed: argparse.Namespace) -> int:
+    """Print the bundles in the model folders; one that can't be read is listed with the reason."""
+    from DeepImagingLib.bundles import list_bundles, load_bundle
+
+    rows = []
+    for path in list_bundles():
+        try:
+            bundle = load_bundle(path)
+            rows.append({"name": bundle.name, "version": bundle.version, "task": bundle.task, "labels": len(_found(bundle))})
+        except BundleError as error:
+            rows.append({"name": path.name, "problem": str(error)})
+    if parsed.json:
+        print_json(rows)
+        return 0
+    for row in rows:
+        details = row.get("problem") or f"{row['version']:<10} {row['task']:<16} {row['labels']} structures"
+        print(f"{row['name']:<36} {details}")
+    return 0
+
+
+def _found(bundle: Bundle) -> list[str]:
+    """Return the names of what a bundle finds, without its background."""
+    return [name for name in bundle.labels.values() if name.lower() != "background"]
+
+
+def show_model(parsed: argparse.Namespace) -> int:
+    """Print what one bundle takes, gives and says of itself."""
+    from DeepImagingLib.bundles import load_bundle
+
+    bundle = load_bundle(parsed.model, trust=parsed.trust)
+    told = {
+        "name": bundle.name,
+        "version": bundle.version,
+        "task": bundle.task,
+        "description": bundle.metadata.get("description", ""),
+        "intended use": bundle.metadata.get("intended_use", ""),
+        "measured": bundle.metadata.get("eval_metrics", {}),
+        "made of": bundle.metadata.get("data_source", ""),
+        "inputs": list(bundle.channels),
+        "modality": bundle.modality,
+        "finds": _found(bundle),
+        "notes": list(bundle.notes),
+        "folder": str(bundle.path),
+        "sha256": bundle.sha256,
+    }
+    _print_table(told, parsed.json)
+    return 0
+
+
+def show_info(parsed: argparse.Namespace) -> int:
+    """Print versions, device and folders."""
+    import platform
+    from importlib import metadata
+
+    import torch
+
+    from DeepImagingLib.bundles import find
+    from DeepImagingLib.inference.device import choose_device
+    from DeepImagingLib.scene import available
+
+    libraries = ("torch", "monai", "numpy", "SimpleITK", "nibabel", "pydicom", "slicer-core")
+    installed = {d.metadata["Name"].lower(): d.version for d in metadata.distributions()}
+    device = choose_device("auto")
+    told = {
+        "DeepImaging": __version__,
+        "Python": platform.python_version(),
+        **{name: installed.get(name.lower(), "not installed") for name in libraries},
+        "device": f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device),
+        "cores": os.cpu_count(),
+        "Slicer scene": "yes" if available() else "no",
+        "shipped models": str(find.shipped_model_folder()),
+        "your models": str(find.user_model_folder()),
+    }
+    _print_table(told, parsed.json)
+    return 0
+
+
+def _print_table(told: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(told)
+        return
+    for name, value in told.items():
+        if isinstance(value, Mapping):
+            value = "; ".join(f"{k}: {v}" for k, v in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(map(str, value))
+        print(f"{name + ':':<16} {value}")
+
+
+def print_json(value: Any) -> None:
+    """Print a plain value as JSON."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr)

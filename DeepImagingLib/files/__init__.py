@@ -1,0 +1,18 @@
+"""The only folder that reads and writes image files and DICOM; it knows results, and neither networks nor MRML."""
+
+from DeepImagingLib.files.image import as_image
+from DeepImagingLib.files.read import read, read_roi
+from DeepImagingLib.files.staging import staged
+from DeepImagingLib.files.write import SEGMENTATION_WRITERS, report, write_json, write_nifti, write_seg_nrrd
+
+__all__ = [
+    "SEGMENTATION_WRITERS",
+    "as_image",
+    "read",
+    "read_roi",
+    "report",
+    "staged",
+    "write_json",
+    "write_nifti",
+    "write_seg_nrrd",
+]

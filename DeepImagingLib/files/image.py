@@ -1,0 +1,56 @@
+"""Turn arrays and SimpleITK images into the library's image: a channel-first MetaTensor in RAS mm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def as_image(array: npt.NDArray[Any], affine: npt.NDArray[Any]) -> MetaTensor:
+    """Return `array` (C, I, J, K) or (C, I, J) as a float32 MetaTensor with `affine` (4, 4), IJK→RAS in mm.
+
+    The meta data are those that MONAI's LoadImage leaves behind, which transforms and their inverses look up.
+    """
+    import torch
+    from monai.data import MetaTensor
+    from monai.utils import MetaKeys, SpaceKeys
+
+    data = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    matrix = torch.as_tensor(np.asarray(affine, dtype=np.float64))
+    meta = {
+        MetaKeys.SPACE: SpaceKeys.RAS,
+        MetaKeys.ORIGINAL_AFFINE: matrix.clone(),
+        MetaKeys.SPATIAL_SHAPE: np.asarray(array.shape[1:]),
+        MetaKeys.ORIGINAL_CHANNEL_DIM: 0,
+    }
+    return MetaTensor(data, affine=matrix, meta=meta)
+
+
+def array_from_itk(image: Any) -> npt.NDArray[Any]:
+    """Return the voxels of a SimpleITK image as (C, I, J, K) or (C, I, J); components or time as channels."""
+    import SimpleITK as sitk
+
+    array = sitk.GetArrayFromImage(image)
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        array = np.moveaxis(array, -1, 0)
+        return array.transpose(0, *reversed(range(1, array.ndim)))
+    array = array.transpose()
+    return np.moveaxis(array, -1, 0) if image.GetDimension() == 4 else array[None]
+
+
+def affine_from_itk(image: Any) -> npt.NDArray[np.float64]:
+    """Return the (4, 4) IJK→RAS matrix in mm of a SimpleITK image, whose own world is LPS."""
+    dimension = image.GetDimension()
+    kept = min(dimension, 3)
+    direction = np.reshape(image.GetDirection(), (dimension, dimension))[:kept, :kept]
+    affine = np.eye(4)
+    affine[:kept, :kept] = direction * np.asarray(image.GetSpacing())[:kept]
+    affine[:kept, 3] = np.asarray(image.GetOrigin())[:kept]
+    return LPS_TO_RAS @ affine

@@ -1,0 +1,142 @@
+"""Read one image, whatever its file format, into the library's image."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from DeepImagingLib.errors import InputError
+from DeepImagingLib.files import dicom
+from DeepImagingLib.files.image import LPS_TO_RAS, affine_from_itk, array_from_itk, as_image
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
+
+NIFTI = (".nii", ".nii.gz", ".hdr", ".img")
+
+
+def read(path: str | Path, *, series: str | None = None) -> MetaTensor:
+    """Read NIfTI, NRRD, MHA, a 2-D picture, a DICOM file or a folder with one DICOM series.
+
+    Args:
+        path: The file or folder.
+        series: The Series Instance UID to take from a folder that holds several.
+
+    Returns:
+        (C, I, J, K), or (C, I, J) for a picture, float32, with the affine IJK→RAS in mm. A fourth axis of a
+        file (time, or the modalities of one study) becomes the channels.
+
+    Raises:
+        InputError: There is no such file, it is no image, it is damaged, or its geometry is not that of a
+            regular grid; the message names what was found.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"There is no file or folder {str(path)!r}; check the spelling.")
+    if path.is_dir():
+        return dicom.read_folder(path, series)
+    if series is not None:
+        raise InputError("A series can only be chosen from a folder; name the folder instead of a file.")
+    if dicom.is_dicom(path):
+        return dicom.read_files([path])
+    if path.name.lower().endswith(NIFTI):
+        return _read_nifti(path)
+    return _read_itk(path)
+
+
+def _read_nifti(path: Path) -> MetaTensor:
+    """Read NIfTI with nibabel, as MONAI's LoadImage does, so that both see the same affine."""
+    import zlib
+
+    import nibabel
+
+    try:
+        file = nibabel.load(path)  # type: ignore[attr-defined]
+        data = np.asanyarray(file.dataobj, dtype=np.float32)
+    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(f"{path.name!r} is not a readable NIfTI file ({_first_line(error)}); is it whole?") from error
+    affine = np.asarray(file.affine, dtype=np.float64)
+    spacing = np.asarray(file.header.get_zooms()[:3], dtype=float)
+    if np.any(spacing == 0):
+        raise InputError(f"{path.name!r} has a voxel spacing of zero ({_spaced(spacing)} mm); write the true spacing.")
+    if data.ndim < 3:
+        return as_image(data.reshape(data.shape + (1,) * (2 - data.ndim))[None], affine)
+    data = data.reshape(*data.shape[:3], -1)
+    return as_image(np.moveaxis(data, -1, 0), affine)
+
+
+def _read_itk(path: Path) -> MetaTensor:
+    """Read any other format SimpleITK knows (NRRD, MHA, PNG, TIFF ...)."""
+    import SimpleITK as sitk
+
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        reason = "its voxel spacing is zero" if "ero-valued spacing" in str(error) else "no reader knows it"
+        raise InputError(
+            f"{path.name!r} is not an image file that can be read ({reason}); give NIfTI, NRRD, MHA or DICOM."
+        ) from error
+    return as_image(array_from_itk(image), affine_from_itk(image))
+
+
+def read_roi(path: str | Path, image: MetaTensor) -> tuple[tuple[int, int], ...]:
+    """Return the voxel ranges of `image` that a region file covers.
+
+    Args:
+        path: A Slicer markups ROI (`.mrk.json`), or a mask image whose voxels above zero are meant.
+        image: The image whose voxels are asked for.
+
+    Raises:
+        InputError: The file is neither, or its region lies outside the image.
+    """
+    path = Path(path)
+    corners = _roi_corners(path) if path.name.lower().endswith(".json") else _mask_corners(path)
+    ijk = (np.linalg.inv(np.asarray(image.affine)) @ corners)[:3]
+    shape = np.asarray(image.shape[1:])
+    start = np.clip(np.floor(ijk.min(axis=1) + 0.5), 0, shape).astype(int)
+    stop = np.clip(np.ceil(ijk.max(axis=1) + 0.5), 0, shape).astype(int)
+    if np.any(start >= stop):
+        raise InputError(f"The region in {path.name!r} lies outside the image; check that both show the same study.")
+    return tuple(zip(start.tolist(), stop.tolist(), strict=True))
+
+
+def _roi_corners(path: Path) -> npt.NDArray[np.float64]:
+    """Return the eight corners (4, 8) of a markups ROI in homogeneous RAS mm.
+
+    Format: Slicer's markups JSON schema 1.0.3 (`center`, `size`, `orientation` row-major, `coordinateSystem`).
+    """
+    try:
+        roi = json.loads(path.read_text(encoding="utf-8"))["markups"][0]
+        center, size = np.asarray(roi["center"], dtype=float), np.asarray(roi["size"], dtype=float)
+        axes = np.reshape(roi.get("orientation", np.eye(3)), (3, 3))
+        flip = LPS_TO_RAS if roi.get("coordinateSystem", "LPS") in ("LPS", "0") else np.eye(4)
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise InputError(f"{path.name!r} is not a Slicer markups ROI; give a .mrk.json ROI or a mask image.") from error
+    signs = np.array(list(product((-0.5, 0.5), repeat=3))).T
+    corners = center[:, None] + axes @ (size[:, None] * signs)
+    return np.asarray(flip @ np.vstack([corners, np.ones(8)]))
+
+
+def _mask_corners(path: Path) -> npt.NDArray[np.float64]:
+    """Return the eight outer corners (4, 8) of the box around a mask's voxels above zero, in homogeneous RAS mm."""
+    mask = read(path)
+    inside = np.argwhere(np.asarray(mask)[0] > 0)
+    if not len(inside):
+        raise InputError(f"The mask {path.name!r} is empty; draw the region first.")
+    bounds = np.stack([inside.min(axis=0) - 0.5, inside.max(axis=0) + 0.5])
+    corners = np.array(list(product(*bounds.T))).T
+    return np.asarray(np.asarray(mask.affine) @ np.vstack([corners, np.ones(corners.shape[1])]))
+
+
+def _first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, without paths that other tools put into it."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+
+
+def _spaced(values: npt.NDArray[Any]) -> str:
+    return " × ".join(f"{value:g}" for value in values)

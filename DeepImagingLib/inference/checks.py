@@ -1,0 +1,103 @@
+"""What an image must be before a network sees it; what can be mended is mended and said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from DeepImagingLib.errors import InputError
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
+
+MOST_NOT_FINITE = 0.5
+# Cosine between two axes: files keep directions in float32, whose rounding stays far below.
+SHEAR_TOLERANCE = 1e-3
+SAME_GRID_MM = 1e-2
+
+
+def check_affine(affine: npt.NDArray[np.float64], name: str) -> None:
+    """Raise InputError where (4, 4) IJK→RAS has a zero spacing, isn't finite, or has axes that aren't perpendicular."""
+    axes = np.asarray(affine, dtype=np.float64)[:3, :3]
+    if not np.all(np.isfinite(affine)):
+        raise InputError(f"The geometry of {name} holds values that are not numbers; write its true geometry.")
+    spacing = np.linalg.norm(axes, axis=0)
+    if np.any(spacing < 1e-6):
+        listed = " × ".join(f"{s:g}" for s in spacing)
+        raise InputError(f"The voxel spacing of {name} is {listed} mm; write the true spacing into it first.")
+    cosines = (axes / spacing).T @ (axes / spacing) - np.eye(3)
+    if np.abs(cosines).max() > SHEAR_TOLERANCE:
+        angle = np.degrees(np.arccos(np.clip(np.abs(cosines).max(), 0, 1)))
+        raise InputError(
+            f"The axes of {name} are sheared ({angle:.1f}° instead of 90° between them); harden its transform "
+            "and resample it to a straight grid first."
+        )
+
+
+def checked_voxels(image: MetaTensor, name: str) -> tuple[MetaTensor, list[str]]:
+    """Return the image with values that aren't finite replaced by its smallest, and a note where there were any.
+
+    Raises:
+        InputError: It has no voxels, or more than half of them aren't finite.
+    """
+    import torch
+
+    if image.numel() == 0:
+        raise InputError(f"{_capital(name)} has no voxels; choose a volume with data.")
+    finite = torch.isfinite(image.as_tensor())
+    missing = int(image.numel() - finite.sum())
+    if missing > MOST_NOT_FINITE * image.numel():
+        share = 100 * missing / image.numel()
+        raise InputError(f"{share:.0f} % of the voxels of {name} are not numbers (NaN); use the original volume.")
+    notes = []
+    if missing:
+        lowest = image.as_tensor()[finite].min()
+        image = image.clone()
+        image[~finite] = lowest
+        notes.append(f"{missing} voxels of {name} were not numbers (NaN) and were set to its minimum, {lowest:g}.")
+    return image, notes
+
+
+def check_not_constant(image: MetaTensor, name: str) -> None:
+    """Raise InputError where all voxels of a channel are the same."""
+    for channel in image.as_tensor():
+        if bool((channel == channel.flatten()[0]).all()):
+            value = float(channel.flatten()[0])
+            raise InputError(f"{_capital(name)} is {value:g} everywhere; choose a volume (or region) with content.")
+
+
+def check_same_grid(first: MetaTensor, other: MetaTensor, names: tuple[str, str]) -> None:
+    """Raise InputError where two channels of one study don't share their voxel grid."""
+    if first.shape[1:] != other.shape[1:]:
+        raise InputError(
+            f"{_capital(names[0])} has {_shape(first)} voxels and {names[1]} {_shape(other)}; "
+            "resample all channels of a study to one grid."
+        )
+    corners = np.array([[0, 0, 0, 1], [*(n - 1 for n in first.shape[1:]), 1]]).T
+    apart = np.abs((np.asarray(first.affine) - np.asarray(other.affine)) @ corners).max()
+    if apart > SAME_GRID_MM:
+        raise InputError(
+            f"{_capital(names[0])} and {names[1]} lie {apart:.2g} mm apart; register and resample them to one grid."
+        )
+
+
+def check_dimensions(image: MetaTensor, name: str, volume: bool) -> None:
+    """Raise InputError where a model for volumes is given a picture, or the other way round."""
+    shape = tuple(image.shape[1:])
+    if volume and (len(shape) < 3 or 1 in shape):
+        raise InputError(
+            f"{_capital(name)} is two-dimensional ({_shape(image)} voxels), but the model works on volumes; "
+            "give the whole series."
+        )
+    if not volume and len(shape) > 2 and shape[-1] != 1:
+        raise InputError(f"{_capital(name)} is a volume ({_shape(image)} voxels), but the model works on pictures.")
+
+
+def _shape(image: MetaTensor) -> str:
+    return " × ".join(str(n) for n in image.shape[1:])
+
+
+def _capital(name: str) -> str:
+    return name[:1].upper() + name[1:]

@@ -1,0 +1,102 @@
+"""Run a bundle's pipeline as the bundle has it: MONAI's own transforms, inferer and inverse.
+
+This is the one place where windows run and answers are mapped back to the input's grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from DeepImagingLib.errors import BundleError, DeepImagingError, MemoryLimitError
+from DeepImagingLib.inference.memory import is_out_of_memory
+from DeepImagingLib.inference.windows import count_windows, watched
+
+if TYPE_CHECKING:
+    import torch
+    from monai.data import MetaTensor
+
+    from DeepImagingLib.bundles import Bundle, Pipeline
+    from DeepImagingLib.inference.progress import Monitor
+
+
+def predict(
+    bundle: Bundle, pipeline: Pipeline, images: Mapping[str, MetaTensor], device: torch.device, monitor: Monitor
+) -> MetaTensor:
+    """Return what the bundle's post-processing leaves of the network's output.
+
+    Args:
+        bundle: Names the keys under which images and prediction travel.
+        pipeline: Built from it for `device`.
+        images: Image key to (C, I, J, K) in the geometry of the input.
+        device: Where the network is.
+        monitor: Told of each stage and window.
+
+    Returns:
+        (C, I, J, K) on the CPU; its affine says in which grid.
+
+    Raises:
+        MemoryLimitError: Host or GPU memory ran out.
+        BundleError: A step of the bundle fails on this input.
+        CancelledError: The monitor was told to stop.
+    """
+    try:
+        return _predict(bundle, pipeline, images, device, monitor)
+    except DeepImagingError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise MemoryLimitError(
+                f"The run needs more memory than {device} has; limit it to a region, close other programs or use "
+                "another device."
+            ) from error
+        reason = _cause(error)
+        raise BundleError(f"The bundle {bundle.name!r} failed on this input: {reason}. Check that it fits the model.") from error
+
+
+def _predict(
+    bundle: Bundle, pipeline: Pipeline, images: Mapping[str, MetaTensor], device: torch.device, monitor: Monitor
+) -> MetaTensor:
+    import torch
+    from monai.data import MetaTensor
+
+    with torch.inference_mode():
+        with monitor.stage("Preprocessing"):
+            data = dict(pipeline.preprocessing(dict(images)))
+            prepared = data[bundle.input_key]
+        with monitor.stage("Network"):
+            batch = prepared.to(device)[None]
+            network = watched(pipeline.network, monitor, count_windows(prepared.shape[1:], pipeline.inferer))
+            output = pipeline.inferer(batch, network)
+        with monitor.stage("Post-processing"):
+            # As MONAI's evaluator hands them on: without the batch axis, the geometry of the network's input.
+            affine = prepared.affine if isinstance(prepared, MetaTensor) else None
+            data[bundle.pred_key] = MetaTensor(output[0].as_tensor() if isinstance(output, MetaTensor) else output[0], affine=affine)
+            del output, batch
+            final = pipeline.postprocessing(data)[bundle.pred_key]
+    return final.cpu() if isinstance(final, MetaTensor) else MetaTensor(torch.as_tensor(np.asarray(final)))
+
+
+def on_grid(prediction: MetaTensor, reference: MetaTensor) -> tuple[MetaTensor, list[str]]:
+    """Return the prediction on the reference's voxels, and a note where the bundle's own chain doesn't lead there.
+
+    A bundle without Invertd leaves its answer in the grid of the network; MONAI's SaveImaged then resamples it to the
+    file's, and so does this, by nearest neighbour.
+    """
+    from monai.transforms import SpatialResample
+
+    same_shape = prediction.shape[1:] == reference.shape[1:]
+    if same_shape and np.allclose(prediction.affine, reference.affine, atol=1e-3):
+        return prediction, []
+    resample = SpatialResample(mode="nearest", padding_mode="zeros")
+    resampled = resample(prediction, dst_affine=reference.affine, spatial_size=tuple(reference.shape[1:]))
+    return resampled, ["The bundle leaves its answer in the network's grid; it was resampled to the input's by nearest voxel."]
+
+
+def _cause(error: BaseException) -> str:
+    """Return the first line of the innermost error: MONAI wraps what a transform raised."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,66 @@
+"""Progress out, cancel in: the one object that every stage of a run reports to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from DeepImagingLib.errors import CancelledError
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        stage: What is being done, in words for a user.
+        fraction: Share of this stage that is done, 0..1.
+        seconds_left: Of this stage, once it can be told.
+    """
+
+    stage: str
+    fraction: float
+    seconds_left: float | None = None
+
+
+class Monitor:
+    """Times the stages of a run, tells how far it is and raises CancelledError where it should stop.
+
+    Args:
+        progress: Called with a `Progress` whenever there is news.
+        cancel: Asked at each step; the run stops where it answers True.
+    """
+
+    def __init__(
+        self, progress: Callable[[Progress], None] | None = None, cancel: Callable[[], bool] | None = None
+    ) -> None:
+        self.seconds: dict[str, float] = {}
+        self._progress = progress
+        self._cancel = cancel
+        self._stage = ""
+        self._started = 0.0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage; its seconds add up under `name` in `seconds`."""
+        self._stage, self._started = name, time.perf_counter()
+        self.update(0.0)
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - self._started
+        self.update(1.0)
+
+    def update(self, fraction: float) -> None:
+        """Report the share of the current stage that is done.
+
+        Raises:
+            CancelledError: The user cancelled.
+        """
+        if self._cancel is not None and self._cancel():
+            raise CancelledError("The run was cancelled; nothing was kept.")
+        if self._progress is None:
+            return
+        elapsed = time.perf_counter() - self._started
+        left = elapsed * (1 - fraction) / fraction if fraction > 0 else None
+        self._progress(Progress(self._stage, min(fraction, 1.0), left))

@@ -1,0 +1,140 @@
+"""The vocabulary of answers: frozen dataclasses of numpy arrays and plain values, in RAS millimetres.
+
+They pickle, hold no tensor and know no node, so that a result can cross a process boundary, be written to a
+file or be shown in a scene by code that never saw the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+CUBIC_MM_PER_ML = 1000.0
+
+
+@dataclass(frozen=True)
+class Code:
+    """One entry of a coding scheme, such as `Code("SCT", "10200004", "Liver")` (DICOM PS3.3, 8.8)."""
+
+    scheme: str
+    value: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Terminology:
+    """What a segment is, in DICOM's words: property category, type and, where there is one, a modifier."""
+
+    category: Code
+    type: Code
+    modifier: Code | None = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One named structure: the voxels of layer `layer` that hold `value`.
+
+    Attributes:
+        id: Unique within its segmentation; plain ASCII, kept over saving and loading.
+        name: As the bundle spells it.
+        layer: First index into `Segmentation.layers`.
+        value: Positive label value within that layer; for exclusive labels the bundle's channel number.
+        color: Red, green, blue in 0..1.
+        terminology: Codes, where the name is a known one.
+    """
+
+    id: str
+    name: str
+    layer: int
+    value: int
+    color: tuple[float, float, float]
+    terminology: Terminology | None = None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a result comes from; everything that is needed to make it again, and nothing about the patient.
+
+    Attributes:
+        bundle, version: Name and version from the bundle's metadata.
+        sha256: Hex digest over the bundle's configs and weights.
+        input_sha256: Hex digest over the voxels and affine of each input, by name.
+        options: The options of the run, as plain values.
+        device: Where the network ran, such as "cpu" or "cuda:0".
+        precision: The arithmetic that was used, "full" for float32 as in stock MONAI.
+        memory_step: The step of the memory ladder the run ended on; "as asked" where nothing had to give.
+        versions: Library name to version.
+        seconds: Stage name to wall-clock seconds.
+        peak_memory: Highest resident set size of the process so far, in bytes.
+        notes: Plain sentences about what was adapted (filled NaN, skipped steps).
+    """
+
+    bundle: str
+    version: str
+    sha256: str
+    input_sha256: Mapping[str, str]
+    options: Mapping[str, Any]
+    device: str
+    precision: str
+    memory_step: str
+    versions: Mapping[str, str]
+    seconds: Mapping[str, float]
+    peak_memory: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Masks in the geometry of the input.
+
+    Attributes:
+        layers: (L, I, J, K) unsigned integers; segments of one layer don't overlap.
+        affine: (4, 4) IJK→RAS in mm, of the world the input was read in.
+        segments: In the bundle's order.
+        exclusive: True where a voxel has one label at most by construction (an argmax); then there is one
+            layer, and its values are the bundle's channel numbers.
+        provenance: None for truth that no run made (a phantom's).
+    """
+
+    layers: npt.NDArray[np.unsignedinteger[Any]]
+    affine: npt.NDArray[np.float64]
+    segments: tuple[Segment, ...]
+    exclusive: bool = True
+    provenance: Provenance | None = field(default=None, compare=False)
+
+    def mask(self, segment: Segment | str) -> npt.NDArray[np.bool_]:
+        """Return the (I, J, K) voxels of a segment, given itself, its id or its name.
+
+        Raises:
+            KeyError: No segment has that id or name.
+        """
+        found = segment if isinstance(segment, Segment) else self.segment(segment)
+        return np.asarray(self.layers[found.layer] == found.value)
+
+    def segment(self, name: str) -> Segment:
+        """Return the segment of that id or name; raises KeyError where there is none."""
+        for candidate in self.segments:
+            if name in (candidate.id, candidate.name):
+                return candidate
+        raise KeyError(f"no segment {name!r}; there are {[s.name for s in self.segments]}")
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in mL."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / CUBIC_MM_PER_ML
+
+    def millilitres(self) -> dict[str, float]:
+        """Return the volume of each segment in mL, by segment id."""
+        counts = [np.bincount(layer.ravel(), minlength=1) for layer in self.layers]
+        return {
+            s.id: float(counts[s.layer][s.value]) * self.voxel_ml if s.value < len(counts[s.layer]) else 0.0
+            for s in self.segments
+        }
+
+
+Result = Segmentation
+"""What a run answers with; grows into a union as tasks join."""

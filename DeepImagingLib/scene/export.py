@@ -1,0 +1,147 @@
+"""A result as a scene of its own (`.mrb`) and as a picture (`.png`), made outside Slicer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from DeepImagingLib.errors import OutputError
+from DeepImagingLib.results import Segmentation
+from DeepImagingLib.scene import overview, views
+from DeepImagingLib.scene.segmentations import show
+from DeepImagingLib.scene.volumes import add_volume
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
+
+CT_WINDOW, CT_LEVEL = 400.0, 40.0  # the soft tissue window of an abdominal CT, in HU
+FILL_OPACITY = 0.4
+PIXELS = 480
+FROM_FRONT = np.array([0.25, 1.0, 0.15])
+# Structures that enclose the others in a 3-D view, by the meaning of their code, and how far one sees through them.
+SHELLS = {"Lung": 0.25, "Bone": 0.6, "Trunk": 0.15, "Fat": 0.15, "Skeletal muscle": 0.2, "Rib": 0.6}
+
+
+class ResultExport:
+    """One run as a scene of its own, set up as one would want to find it; made when first needed.
+
+    Args:
+        result: The segmentation.
+        images: Name to image (C, I, J, K), as they were given to the run.
+        modality: "CT" shows the soft tissue window; else the window follows the voxels.
+    """
+
+    def __init__(self, result: Segmentation, images: Mapping[str, MetaTensor], modality: str = "") -> None:
+        self._result = result
+        self._images = images
+        self._isCT = modality.upper() == "CT"
+
+    @cached_property
+    def _center(self) -> npt.NDArray[np.float64]:
+        return _mostTelling(self._result)
+
+    @cached_property
+    def _scene(self) -> tuple[Any, Any]:
+        """The application that holds the scene, and the first volume node."""
+        from DeepImagingLib.scene.headless.application import HeadlessApplication
+
+        application = HeadlessApplication()
+        volumes = [add_volume(application.mrmlScene(), image, name) for name, image in self._images.items()]
+        for volume in volumes:
+            _setWindow(volume, self._isCT)
+        segmentation = show(self._result, volumes[0])
+        _setOpacity(segmentation, self._result)
+        return application, volumes[0]
+
+    def write_mrb(self, path: Path) -> list[Path]:
+        """Write the scene for Slicer; returns the files written.
+
+        Raises:
+            OutputError: Slicer's writer failed.
+        """
+        application, volume = self._scene
+        _setUpLayout(application, volume, self._center)
+        application.mrmlScene().SetURL(str(path))
+        if not application.mrmlScene().WriteToMRB(str(path), None, None):
+            raise OutputError(f"{path.name!r} could not be written; is the disk full?")
+        return [path]
+
+    def write_png(self, path: Path) -> list[Path]:
+        """Draw three slices with masks, a 3-D view and a legend; by matplotlib, saying so, where there is no OpenGL."""
+        plain = not views.canDraw()
+        pictures = self._drawPlain() if plain else self._draw()
+        overview.compose(pictures, self._result, path, plain)
+        return [path]
+
+    def _draw(self) -> dict[str, views.Picture]:
+        """Return the pictures of the slice views and the 3-D view, by name, drawn by Slicer's own managers."""
+        application, volume = self._scene
+        pictures = {
+            name: views.sliceView(application, name, volume, self._center, PIXELS).draw()
+            for name in ("Red", "Green", "Yellow")
+        }
+        pictures["3D"] = views.threeDView(application, FROM_FRONT, PIXELS, PIXELS).draw()
+        return pictures
+
+    def _drawPlain(self) -> dict[str, views.Picture]:
+        image = next(iter(self._images.values()))
+        window = (CT_WINDOW, CT_LEVEL) if self._isCT else None
+        return overview.drawByMatplotlib(image, self._result, self._center, window)
+
+
+def _setWindow(volume: Any, isCT: bool) -> None:
+    display = volume.GetDisplayNode()
+    if isCT:
+        display.AutoWindowLevelOff()
+        display.SetWindowLevel(CT_WINDOW, CT_LEVEL)
+    display.SetInterpolate(True)
+
+
+def _setOpacity(node: Any, result: Segmentation) -> None:
+    display = node.GetDisplayNode()
+    display.SetOpacity2DFill(FILL_OPACITY)
+    display.SetOpacity2DOutline(1.0)
+    for segment in result.segments:
+        meaning = segment.terminology.type.meaning if segment.terminology else ""
+        display.SetSegmentOpacity3D(segment.id, SHELLS.get(meaning, 1.0))
+
+
+def _mostTelling(result: Segmentation) -> npt.NDArray[np.float64]:
+    """Return the RAS point (3,) whose three slices show the most: on each axis where the most segments meet.
+
+    Among slices with equally many segments the one with the most marked voxels is taken.
+    """
+    labelled = np.max(result.layers, axis=0)
+    ijk = np.append(np.array(labelled.shape) / 2.0, 1.0)
+    largest = int(labelled.max()) + 1
+    for axis in range(3):
+        rows = np.moveaxis(labelled, axis, 0).reshape(labelled.shape[axis], -1)
+        counts = np.stack([np.bincount(row, minlength=largest)[1:] for row in rows])
+        if counts.any():
+            kinds, marked = (counts > 0).sum(axis=1), counts.sum(axis=1)
+            ijk[axis] = int(np.argmax(kinds + marked / (marked.max() + 1)))
+    return np.asarray((result.affine @ ijk)[:3])
+
+
+def _setUpLayout(application: Any, volume: Any, center: npt.NDArray[np.float64]) -> None:
+    """Put the nodes into the scene by which Slicer opens it in four views, on the scan, at the telling place."""
+    import slicer
+
+    scene = application.mrmlScene()
+    logic = slicer.vtkMRMLLayoutLogic()  # knows Slicer's layouts and adds the view nodes of one
+    logic.SetMRMLScene(scene)
+    logic.GetLayoutNode().SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    for name in ("Red", "Green", "Yellow"):
+        scene.GetSingletonNode(name, "vtkMRMLSliceNode").JumpSliceByOffsetting(*center)
+        composite = scene.GetSingletonNode(name, "vtkMRMLSliceCompositeNode")
+        if composite is None:
+            composite = slicer.vtkMRMLSliceCompositeNode()
+            composite.SetSingletonTag(name)
+            composite.SetLayoutName(name)
+            composite = scene.AddNode(composite)
+        composite.SetBackgroundVolumeID(volume.GetID())

@@ -1,0 +1,124 @@
+"""Show a segmentation: one node, the reference's exact geometry, names, colours and codes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from DeepImagingLib.errors import InputError
+from DeepImagingLib.files.write import terminology_tag
+from DeepImagingLib.results import Segment, Segmentation
+from DeepImagingLib.scene.volumes import asImageData, asMatrix, localFromIjk, worldFromLocal
+
+SAME_PLACE_MM = 0.01
+PROVENANCE_ATTRIBUTE = "DeepImaging.Provenance"
+
+
+def show(result: Segmentation, reference: Any, *, surface: bool = True) -> Any:
+    """Add a segmentation node for `result` beside the volume node it was computed from.
+
+    The node takes the reference's local geometry and stands under the same parent transform. It is filed next to the
+    reference in the subject hierarchy, under a folder named after the model. Nothing is added where this fails.
+
+    Args:
+        result: What a run on `reference` gave.
+        reference: The volume node that was read.
+        surface: Make the closed surfaces that 3-D views draw.
+
+    Returns:
+        The vtkMRMLSegmentationNode.
+
+    Raises:
+        InputError: The reference was changed or moved since it was read.
+    """
+    _checkReference(result, reference)
+    scene = reference.GetScene()
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{reference.GetName()} segmentation")
+    try:
+        node.CreateDefaultDisplayNodes()
+        node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
+        node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
+        _addSegments(node, result, localFromIjk(reference))
+        if surface:
+            node.CreateClosedSurfaceRepresentation()
+        if result.provenance is not None:
+            node.SetAttribute(PROVENANCE_ATTRIBUTE, json.dumps(asdict(result.provenance)))
+        _file(scene, node, reference, result)
+    except BaseException:
+        scene.RemoveNode(node)
+        raise
+    return node
+
+
+def _checkReference(result: Segmentation, reference: Any) -> None:
+    imageData = reference.GetImageData()
+    shape = imageData.GetDimensions() if imageData is not None else ()
+    if tuple(shape) != result.layers.shape[1:]:
+        raise InputError("The volume has another size than when the run started; run again on the volume as it is now.")
+    world = worldFromLocal(reference) @ localFromIjk(reference)
+    corners = np.array([[0, 0, 0, 1], [*(n - 1 for n in shape), 1]]).T
+    if np.abs((world - result.affine) @ corners).max() > SAME_PLACE_MM:
+        raise InputError("The volume was moved since the run started; run again on the volume where it is now.")
+
+
+def _addSegments(node: Any, result: Segmentation, localFromIjk: Any) -> None:
+    """Add every segment; those of one layer share one labelmap, as Slicer keeps them."""
+    labelmaps = [_labelmap(layer, localFromIjk) for layer in result.layers]
+    segmentation = node.GetSegmentation()
+    segmentation.SetSourceRepresentationName(_binaryLabelmap())
+    for segment in result.segments:
+        segmentation.AddSegment(_segment(segment, labelmaps[segment.layer]), segment.id)
+
+
+def _binaryLabelmap() -> str:
+    import slicer
+
+    return str(slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName())
+
+
+def _labelmap(layer: Any, localFromIjk: Any) -> Any:
+    import slicer
+
+    labelmap = slicer.vtkOrientedImageData()
+    labelmap.ShallowCopy(asImageData(layer))
+    labelmap.SetGeometryFromImageToWorldMatrix(asMatrix(localFromIjk))
+    return labelmap
+
+
+def _segment(segment: Segment, labelmap: Any) -> Any:
+    import slicer
+
+    made = slicer.vtkSegment()
+    made.SetName(segment.name)
+    made.SetColor(*segment.color)
+    made.SetLabelValue(segment.value)
+    made.AddRepresentation(_binaryLabelmap(), labelmap)
+    if segment.terminology is not None:
+        made.SetTag("TerminologyEntry", terminology_tag(segment.terminology))
+    return made
+
+
+def _file(scene: Any, node: Any, reference: Any, result: Segmentation) -> None:
+    """File the node beside its reference in the subject hierarchy; without Qt nobody else does."""
+    import slicer
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    if hierarchy is None:
+        return
+    referenceItem = hierarchy.GetItemByDataNode(reference)
+    if not referenceItem:
+        referenceItem = hierarchy.CreateItem(hierarchy.GetSceneItemID(), reference)
+    folder = hierarchy.CreateFolderItem(hierarchy.GetItemParent(referenceItem), _folderName(result))
+    item = hierarchy.GetItemByDataNode(node)
+    if item:
+        hierarchy.SetItemParent(item, folder)
+    else:
+        hierarchy.CreateItem(folder, node)
+
+
+def _folderName(result: Segmentation) -> str:
+    return result.provenance.bundle if result.provenance is not None else "Segmentation"
+

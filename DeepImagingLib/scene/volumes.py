@@ -1,0 +1,126 @@
+"""Volume nodes to images and back. Slicer's arrays are (K, J, I): that flip happens here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from DeepImagingLib.errors import InputError
+from DeepImagingLib.files.image import as_image
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
+
+
+def read(volumeNode: Any) -> MetaTensor:
+    """Return the image of a volume node: its voxels, and its geometry in the world.
+
+    A linear parent transform is part of the affine, so that the network sees the patient as the views show it.
+
+    Args:
+        volumeNode: A scalar, label map or vector volume node.
+
+    Returns:
+        (C, I, J, K) float32, with the affine IJK→RAS in mm of the world.
+
+    Raises:
+        InputError: There is no volume, it has no voxels, or its parent transform isn't linear.
+    """
+    if volumeNode is None or not volumeNode.IsA("vtkMRMLVolumeNode"):
+        raise InputError("There is no volume to work on; load a scan into the scene and select it.")
+    name = "the volume"
+    imageData = volumeNode.GetImageData()
+    if imageData is None or imageData.GetPointData().GetScalars() is None or not imageData.GetNumberOfPoints():
+        raise InputError(f"{name.capitalize()} has no voxels; load its data first.")
+    return as_image(_array(imageData), worldFromIjk(volumeNode))
+
+
+def _array(imageData: Any) -> npt.NDArray[Any]:
+    """Return vtkImageData as (C, I, J, K)."""
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    scalars = vtk_to_numpy(imageData.GetPointData().GetScalars())
+    kji = scalars.reshape(*reversed(imageData.GetDimensions()), -1)
+    return kji.transpose(3, 2, 1, 0)
+
+
+def worldFromIjk(volumeNode: Any) -> npt.NDArray[np.float64]:
+    """Return (4, 4) IJK→world RAS in mm of a volume node, through its parent transforms.
+
+    Raises:
+        InputError: A parent transform isn't linear.
+    """
+    return worldFromLocal(volumeNode) @ localFromIjk(volumeNode)
+
+
+def localFromIjk(volumeNode: Any) -> npt.NDArray[np.float64]:
+    """Return (4, 4) IJK→RAS in mm of a volume node, without its parent transforms."""
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    volumeNode.GetIJKToRASMatrix(matrix)
+    return asArray(matrix)
+
+
+def worldFromLocal(node: Any) -> npt.NDArray[np.float64]:
+    """Return (4, 4) of a node's parent transforms, the identity without one; raises InputError for non-linear ones."""
+    import vtk
+
+    parent = node.GetParentTransformNode()
+    if parent is None:
+        return np.eye(4)
+    if not parent.IsTransformToWorldLinear():
+        raise InputError(
+            "The volume stands under a non-linear transform (a tilted gantry imports as one); harden the transform "
+            "or resample the volume first."
+        )
+    matrix = vtk.vtkMatrix4x4()
+    parent.GetMatrixTransformToWorld(matrix)
+    return asArray(matrix)
+
+
+def asArray(matrix: Any) -> npt.NDArray[np.float64]:
+    """Return a vtkMatrix4x4 as (4, 4)."""
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+def asMatrix(array: npt.NDArray[np.float64]) -> Any:
+    """Return (4, 4) as a vtkMatrix4x4."""
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    matrix.DeepCopy([float(value) for value in np.asarray(array).ravel()])
+    return matrix
+
+
+def add_volume(scene: Any, image: MetaTensor, name: str = "scan") -> Any:
+    """Add a scalar volume node that holds the first channel of `image` (C, I, J, K); returns the node."""
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    voxels = _storable(np.asarray(image.as_tensor()[0]))
+    node.SetAndObserveImageData(asImageData(voxels))
+    node.SetIJKToRASMatrix(asMatrix(np.asarray(image.affine)))
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def _storable(voxels: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    """Return whole numbers (Hounsfield units) as int16, which halves the scene; everything else as it is."""
+    limits = np.iinfo(np.int16)
+    if np.isfinite(voxels).all() and voxels.min() >= limits.min and voxels.max() <= limits.max:
+        whole = voxels.astype(np.int16)
+        if np.array_equal(whole, voxels):
+            return whole
+    return voxels
+
+
+def asImageData(voxels: npt.NDArray[Any]) -> Any:
+    """Return (I, J, K) as vtkImageData that owns a copy of the voxels."""
+    import vtk
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    imageData = vtk.vtkImageData()
+    imageData.SetDimensions(*voxels.shape)
+    imageData.GetPointData().SetScalars(numpy_to_vtk(np.ravel(voxels, order="F"), deep=True))
+    return imageData
