@@ -39,8 +39,9 @@ def show(result: Segmentation, reference: Any, *, surface: bool = True) -> Any:
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{reference.GetName()} segmentation")
     try:
         node.CreateDefaultDisplayNodes()
-        node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
+        # First the transform: the reference geometry is taken relative to it.
         node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
+        node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
         _addSegments(node, result, localFromIjk(reference))
         if surface:
             node.CreateClosedSurfaceRepresentation()
