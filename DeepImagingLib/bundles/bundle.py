@@ -1,0 +1,241 @@
+"""A bundle, read and judged: what it is, what it takes and gives, and how its pieces are made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from DeepImagingLib.bundles import metadata as told
+from DeepImagingLib.bundles.build import Builder, Pipeline, judged_builder
+from DeepImagingLib.bundles.closure import checkpoint_loaders, close
+from DeepImagingLib.bundles.find import find_bundle
+from DeepImagingLib.bundles.fingerprint import fingerprint
+from DeepImagingLib.bundles.judge import judge, judge_imports, judge_value
+from DeepImagingLib.bundles.reader import Reader
+from DeepImagingLib.bundles.references import Expander, Refusal, join, shown
+from DeepImagingLib.bundles.repairs import invert_labels_by_nearest
+from DeepImagingLib.bundles.source import Source, read_source
+from DeepImagingLib.bundles.trusted import TrustedBuilder
+from DeepImagingLib.bundles.weights import load_into, weights_file
+from DeepImagingLib.errors import BundleError, TrustError
+
+if TYPE_CHECKING:
+    import torch
+
+CONFIG_NAMES = ("inference.json", "inference.yaml", "inference.yml")
+MAX_SHOWN = 400
+PRED_KEY = "pred"
+"""MONAI's evaluators put the network's output under this key, whatever the metadata calls it."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A MONAI bundle that may run.
+
+    Attributes:
+        path: Its folder.
+        name: Its folder's name.
+        version: As its metadata says.
+        metadata: All of metadata.json.
+        task: "segmentation", or what else the metadata describes.
+        channels: Names of the images a user gives, in the network's order: the channels of one image, or, where
+            the bundle loads several images, their keys.
+        image_keys: Keys under which the preprocessing takes images.
+        input_key: Key of the preprocessed image that goes into the network.
+        pred_key: Key under which the post-processing takes the network's output.
+        labels: Number of each output channel to its name.
+        spatial_dims: Axes the network works on, 2 or 3.
+        takes_volume: True where a 3-D image goes in, be it slice by slice.
+        modality: Of the first input, such as "CT"; empty where the metadata is silent.
+        value_range: Of the network's input, where the metadata tells.
+        weights: The weights file.
+        trusted: True where the user let this very content run unjudged.
+        notes: Sentences about what was adapted or skipped.
+        config: The part of the config that the road evaluates.
+    """
+
+    path: Path
+    name: str
+    version: str
+    metadata: Mapping[str, Any]
+    task: str
+    channels: tuple[str, ...]
+    image_keys: tuple[str, ...]
+    input_key: str
+    pred_key: str
+    labels: Mapping[int, str]
+    spatial_dims: int
+    takes_volume: bool
+    modality: str
+    value_range: tuple[float, float] | None
+    weights: Path
+    trusted: bool = False
+    notes: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 over the configs, weights and scripts: the exact content that `--trust` names."""
+        return fingerprint(self.path)
+
+    def build(self, device: torch.device | str = "cpu") -> Pipeline:
+        """Make the four pieces of a run on `device`, all of one make.
+
+        Raises:
+            BundleError: A setting or the weights don't fit.
+            TrustError: The weights file holds more than weights.
+
+        Example:
+            >>> pipeline = load_bundle("torso_ct_segmentation").build("cpu")  # doctest: +SKIP
+            >>> prepared = pipeline.preprocessing({"image": image})  # doctest: +SKIP
+        """
+        import torch
+        from monai.transforms import Compose
+
+        device = torch.device(device)
+        builder = self._builder(device)
+        try:
+            preprocessing = self._piece(builder, "preprocessing", Compose)
+            network = self._piece(builder, "network" if "network" in self.config else "network_def", torch.nn.Module)
+            inferer = self._piece(builder, "inferer", Callable)
+            has_post = self.config.get("postprocessing") is not None
+            postprocessing = self._piece(builder, "postprocessing", Compose) if has_post else Compose([])
+        except RecursionError as error:
+            raise BundleError(f"The config of {self.name} refers in too long a chain to be built.") from error
+        load_into(network, self.weights, device, trusted=self.trusted)
+        return Pipeline(preprocessing, network.to(device).eval(), inferer, postprocessing)
+
+    def _piece(self, builder: Builder | TrustedBuilder, key: str, kind: Any) -> Any:
+        piece = builder.get(key)
+        if not isinstance(piece, kind):
+            raise BundleError(f"`{key}` of {self.name} is a {type(piece).__name__}, expected a {kind.__name__}.")
+        return piece
+
+    def _builder(self, device: torch.device) -> Builder | TrustedBuilder:
+        make = TrustedBuilder if self.trusted else judged_builder
+        return make(self.config, str(self.path), device)
+
+
+def load_bundle(name_or_path: str | os.PathLike[str], trust: str | None = None) -> Bundle:
+    """Read a bundle and judge it; nothing in it is evaluated.
+
+    Args:
+        name_or_path: Its folder, or the name of one in the user's model folder or among the shipped ones.
+        trust: SHA-256 of a bundle's exact content (`Bundle.sha256`): that one is let through unjudged.
+
+    Raises:
+        BundleError: The bundle is incomplete or broken; the message names the file and what is wrong in it.
+        TrustError: Its config asks for what may not run (named with key and line), or `trust` names another content.
+    """
+    root = find_bundle(name_or_path)
+    metadata, source = _read(root)
+    trusted = trust is not None
+    if trust is not None:
+        _check_trust(root, trust)
+    try:
+        return _described(root, metadata, source, trusted)
+    except Refusal as refusal:
+        raise _refused(root, source, refusal) from refusal
+    except RecursionError as error:
+        raise BundleError(f"{source.name} refers in too long a chain to be read.") from error
+
+
+def _read(root: Path) -> tuple[dict[str, Any], Source]:
+    """Read metadata and inference config; raises BundleError naming what is missing."""
+    configs = root / "configs"
+    if not (configs / "metadata.json").is_file():
+        raise BundleError(f"The folder {root.name} is no MONAI bundle: it has no configs/metadata.json.")
+    found = [configs / name for name in CONFIG_NAMES if (configs / name).is_file()]
+    if not found:
+        raise BundleError(f"The bundle {root.name} has none of {', '.join(CONFIG_NAMES)} in configs.")
+    source = read_source(found[0], root)
+    for names in (("network", "network_def"), ("preprocessing",), ("inferer",)):
+        if not any(name in source.config for name in names):
+            raise BundleError(f"{source.name} has no `{names[-1]}`, which a bundle needs to be run.")
+    return read_source(configs / "metadata.json", root).config, source
+
+
+def _check_trust(root: Path, trust: str) -> None:
+    actual = fingerprint(root)
+    if trust.strip().lower() != actual:
+        raise TrustError(
+            f"The trust given is for another content: this bundle's SHA-256 is {actual}, not {trust!r}. "
+            "Review it as it is now, then trust this one."
+        )
+
+
+def _refused(root: Path, source: Source, refusal: Refusal) -> TrustError:
+    asked = "".join(c if c.isprintable() else "?" for c in f"`{shown(refusal.ident)}` {refusal}")
+    if len(asked) > MAX_SHOWN:
+        asked = asked[:MAX_SHOWN] + " …"
+    return TrustError(f"{source.name}, line {source.line(refusal.ident)}: {asked}. Nothing was run. {_remedy(root)}")
+
+
+def _remedy(root: Path) -> str:
+    try:
+        return f"If you have reviewed the bundle and trust it, run it with --trust {fingerprint(root)}"
+    except BundleError as error:
+        return str(error)
+
+
+def _described(root: Path, metadata: dict[str, Any], source: Source, trusted: bool) -> Bundle:
+    loader = _weights_setting(source.config, lenient=trusted)
+    closure = close(source.config, [loader], lenient=trusted)
+    if not trusted:
+        judge_imports(source.config)
+        judge({key: closure.config[key] for key in source.config if key in closure.config})
+        judge_value(loader[1], loader[0])
+    reader = Reader(closure.config, str(root))
+    invert_labels_by_nearest(reader.steps("postprocessing"), closure.note)
+    config = {**source.config, **closure.config} if trusted else closure.config
+    image_keys = reader.image_keys(metadata)
+    spatial_dims = reader.spatial_dims() or told.shape_length(metadata) or 3
+    return Bundle(
+        path=root,
+        name=root.name,
+        version=str(metadata.get("version", "")),
+        metadata=metadata,
+        task=told.task(metadata),
+        channels=told.channels(metadata, image_keys),
+        image_keys=image_keys,
+        input_key=reader.input_key(image_keys),
+        pred_key=PRED_KEY,
+        labels=told.labels(metadata, PRED_KEY),
+        spatial_dims=spatial_dims,
+        takes_volume=spatial_dims == 3 or reader.works_slice_by_slice(),
+        modality=str(told.first_input(metadata).get("modality", "")),
+        value_range=told.value_range(metadata),
+        weights=_weights(root, loader, reader, config if trusted else None),
+        trusted=trusted,
+        notes=tuple(closure.notes),
+        config=config,
+    )
+
+
+def _weights_setting(config: Mapping[str, Any], *, lenient: bool) -> tuple[str, Any]:
+    """Return the id and the raw path of the weights that the config's CheckpointLoader asks for; None without one."""
+    loaders = sorted(checkpoint_loaders(config), key=lambda found: "@network" not in str(found[1].get("load_dict")))
+    if not loaders:
+        return "", None
+    place = join(loaders[0][0], "load_path")
+    return place, Expander(config, lenient=lenient).expand(loaders[0][1]["load_path"], place)
+
+
+def _weights(root: Path, setting: tuple[str, Any], reader: Reader, trusted_config: Mapping[str, Any] | None) -> Path:
+    """Return the weights file; raises BundleError where the path can't be computed or nothing is there."""
+    ident, raw = setting
+    asked = reader.plain(raw, ident)
+    if asked is None and raw is not None and trusted_config is not None:
+        asked = TrustedBuilder(trusted_config, str(root), "cpu").get(ident)
+    if raw is not None and not isinstance(asked, (str, os.PathLike)):
+        raise BundleError(f"`{shown(ident)}` is no path that can be read from the config: {raw!r}.")
+    try:
+        return weights_file(root, asked and os.fspath(asked))
+    except TrustError as error:
+        if not ident:
+            raise
+        raise Refusal(ident, f"asks for weights that aren't in the bundle: {error}") from error

@@ -1,0 +1,87 @@
+"""What a bundle's metadata.json says of itself, read leniently: much of it is silent or wrong in the wild."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+TASK_WORDS = {
+    "segmentation": r"segment",
+    "detection": r"detect",
+    "classification": r"classif",
+    "landmarks": r"landmark|insertion point",
+    "registration": r"registration|spatial transformer",
+    "generation": r"generat|synthes",
+}
+_BY_FORMAT = {"segmentation": "segmentation", "classes": "classification", "classification": "classification"}
+_BY_TYPE = {"object": "detection", "tuples": "landmarks"}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def entries(metadata: Mapping[str, Any], side: str) -> Mapping[str, Mapping[str, Any]]:
+    """Return `network_data_format.inputs` or `.outputs`; what isn't a mapping is left out."""
+    data_format = _mapping(metadata.get("network_data_format"))
+    return {str(k): v for k, v in _mapping(data_format.get(side)).items() if isinstance(v, Mapping)}
+
+
+def task(metadata: Mapping[str, Any]) -> str:
+    """Return "segmentation", "detection", "classification", "landmarks", "registration", "generation" or "unknown".
+
+    The outputs' format speaks first, then the words of "task", "name" and "description".
+    """
+    outputs = entries(metadata, "outputs").values()
+    for output in outputs:
+        told = _BY_TYPE.get(str(output.get("type"))) or _BY_FORMAT.get(str(output.get("format")))
+        if told:
+            return told
+    for key in ("task", "name", "description"):
+        text = str(metadata.get(key, "")).lower()
+        for name, words in TASK_WORDS.items():
+            if re.search(words, text):
+                return name
+    return "unknown"
+
+
+def labels(metadata: Mapping[str, Any], pred_key: str) -> dict[int, str]:
+    """Return the output's channel numbers with their names, in order; empty where the metadata has none."""
+    outputs = entries(metadata, "outputs")
+    chosen = outputs.get(pred_key) or next(iter(outputs.values()), {})
+    return numbered(chosen.get("channel_def"))
+
+
+def numbered(channel_def: object) -> dict[int, str]:
+    """Return a `channel_def` by number; entries that have no number are left out."""
+    pairs = [(str(key), str(name)) for key, name in _mapping(channel_def).items()]
+    return {int(key): name for key, name in sorted(((k, n) for k, n in pairs if k.isdigit()), key=lambda p: int(p[0]))}
+
+
+def channels(metadata: Mapping[str, Any], image_keys: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of what a user gives: one for each channel of the one image, or one for each image."""
+    if len(image_keys) > 1:
+        return tuple(image_keys)
+    inputs = entries(metadata, "inputs")
+    chosen = inputs.get(image_keys[0]) or next(iter(inputs.values()), {})
+    return tuple(numbered(chosen.get("channel_def")).values()) or (image_keys[0],)
+
+
+def first_input(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the first input's entry, empty where there is none."""
+    return next(iter(entries(metadata, "inputs").values()), {})
+
+
+def shape_length(metadata: Mapping[str, Any]) -> int | None:
+    """Return the number of spatial axes of the first input, where the metadata tells."""
+    shape = first_input(metadata).get("spatial_shape")
+    return len(shape) if isinstance(shape, list) and len(shape) in (2, 3) else None
+
+
+def value_range(metadata: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return the range of values the network takes, where the metadata tells."""
+    limits = first_input(metadata).get("value_range")
+    if isinstance(limits, list) and len(limits) == 2 and all(isinstance(x, (int, float)) for x in limits):
+        return float(limits[0]), float(limits[1])
+    return None

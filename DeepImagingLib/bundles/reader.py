@@ -1,0 +1,69 @@
+"""What a config says of itself, read as plain values: which images it loads, and how its network sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from DeepImagingLib.bundles import metadata as told
+from DeepImagingLib.bundles.build import plain_builder
+from DeepImagingLib.bundles.chains import chain_steps
+from DeepImagingLib.bundles.expressions import UnsafeExpression
+from DeepImagingLib.bundles.repairs import TARGET, Step, step_of
+from DeepImagingLib.errors import BundleError
+
+
+class Reader:
+    """Reads settings from a config; what isn't a plain value is answered by None, and never computed.
+
+    Args:
+        config: The part of the config that the road evaluates.
+        folder: The bundle's folder, for `@bundle_root`.
+    """
+
+    def __init__(self, config: Mapping[str, Any], folder: str) -> None:
+        self._config = config
+        self._builder = plain_builder(config, folder)
+
+    def plain(self, raw: Any, ident: str) -> Any:
+        """Return the plain value of `raw`, which stands at `ident`, or None where it is none."""
+        try:
+            return self._builder.make(raw, ident)
+        except (BundleError, UnsafeExpression):
+            return None
+
+    def steps(self, key: str, keep: Callable[[dict[str, Any]], bool] | None = None) -> list[Step]:
+        """Return the components of the chain at `key`, in order."""
+        return chain_steps(self._config, key, keep)
+
+    def image_keys(self, metadata: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the keys that LoadImaged fills; without one, the metadata's inputs; else "image"."""
+        keys: dict[str, None] = {}
+        for ident, step in self.steps("preprocessing", keep=lambda step: step_of(step) == "LoadImage"):
+            found = self.plain(step.get("keys"), ident + "::keys")
+            for key in found if isinstance(found, (list, tuple)) else [found]:
+                if isinstance(key, str):
+                    keys[key] = None
+        return tuple(keys) or tuple(told.entries(metadata, "inputs")) or ("image",)
+
+    def input_key(self, image_keys: Sequence[str]) -> str:
+        """Return the key of what goes into the network: "image" as in MONAI's evaluators, or what there is."""
+        joined = [
+            self.plain(step.get("name"), i) for i, step in self.steps("preprocessing") if step_of(step) == "ConcatItems"
+        ]
+        candidates = [*image_keys, *(name for name in joined if isinstance(name, str))]
+        return "image" if "image" in candidates else candidates[-1] if joined else candidates[0]
+
+    def spatial_dims(self) -> int | None:
+        """Return the axes the network is made for, where its settings tell."""
+        for key in ("network_def", "network"):
+            for ident, component in self.steps(key):
+                for name in ("spatial_dims", "dimensions"):
+                    value = self.plain(component.get(name), f"{ident}::{name}")
+                    if value in (2, 3):
+                        return int(value)
+        return None
+
+    def works_slice_by_slice(self) -> bool:
+        """Tell whether a 2-D network is moved over the slices of a volume."""
+        return any(str(step[TARGET]).endswith("SliceInferer") for _, step in self.steps("inferer"))
