@@ -1,4 +1,4 @@
-"""What does the work of DeepImaging: plain Python that runs networks and shows their answers, importable without Slicer.
+"""What does the work of DeepImaging: runs networks and shows their answers; plain Python, importable without Slicer.
 
 No widget lives here, and only `scene/` touches MRML. Importing it is quick: torch and monai come in when first used.
 """

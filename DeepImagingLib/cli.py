@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0 done, 2 wrong input or a refused bundle, 1 anything else."""
     parsed = _parser().parse_args(arguments)
     logging.captureWarnings(True)  # of other libraries: for --verbose, not for users
-    logging.basicConfig(level=logging.DEBUG if parsed.verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.DEBUG if parsed.verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s"
+    )
     return guarded(lambda: parsed.command(parsed))
 
 
@@ -47,7 +49,9 @@ def guarded(command: Callable[[], int]) -> int:
         return CancelledError.exit_code
     except Exception as error:
         log.debug("traceback", exc_info=True)
-        _say(f"Something unexpected went wrong ({type(error).__name__}: {error}); run again with --verbose to see where.")
+        _say(
+            f"Something unexpected went wrong ({type(error).__name__}: {error}); run again with --verbose to see where."
+        )
         return 1
 
 
@@ -57,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--verbose", action="store_true", help="log what is done, with tracebacks")
     commands = parser.add_subparsers(dest="name", required=True)
     _add_run(commands.add_parser("run", help="run a bundle on one study"))
-    models = commands.add_parser("models", help="tell what bundles are there").add_subparsers(dest="what", required=True)
+    models = commands.add_parser("models", help="tell what bundles are there").add_subparsers(
+        dest="what", required=True
+    )
     listing = models.add_parser("list", help="list the bundles in the model folders")
     listing.add_argument("--json", action="store_true", help="as JSON")
     listing.set_defaults(command=list_models)
@@ -73,12 +79,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", metavar="INPUT|NAME=INPUT", help="an image, a DICOM file or folder; several are channels")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT|NAME=INPUT", help="an image, a DICOM file or folder; several are channels"
+    )
     parser.add_argument("--model", required=True, metavar="NAME|PATH", help="a bundle; `models list` tells the names")
-    parser.add_argument("--output", action="append", required=True, metavar="PATH", help=f"{', '.join(study.ENDINGS)}; repeatable")
+    parser.add_argument(
+        "--output", action="append", required=True, metavar="PATH", help=f"{', '.join(study.ENDINGS)}; repeatable"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--precision", default="auto", help="auto, or full: as stock MONAI, voxel for voxel")
-    parser.add_argument("--roi", metavar="I0:I1,J0:J1,K0:K1|FILE", help="voxel ranges, a Slicer ROI (.mrk.json) or a mask")
+    parser.add_argument(
+        "--roi", metavar="I0:I1,J0:J1,K0:K1|FILE", help="voxel ranges, a Slicer ROI (.mrk.json) or a mask"
+    )
     parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
     parser.add_argument("--trust", metavar="SHA256", help="let a bundle of this exact content through unjudged")
     parser.add_argument("--json", action="store_true", help="print the report as JSON on stdout")
@@ -190,7 +202,9 @@ def list_models(parsed: argparse.Namespace) -> int:
     for path in list_bundles():
         try:
             bundle = load_bundle(path)
-            rows.append({"name": bundle.name, "version": bundle.version, "task": bundle.task, "labels": len(_found(bundle))})
+            rows.append(
+                {"name": bundle.name, "version": bundle.version, "task": bundle.task, "labels": len(_found(bundle))}
+            )
         except BundleError as error:
             rows.append({"name": path.name, "problem": str(error)})
     if parsed.json:

@@ -14,7 +14,7 @@ import numpy as np
 
 from DeepImagingLib import files
 from DeepImagingLib.bundles import Bundle, load_bundle
-from DeepImagingLib.errors import BundleError, DeepImagingError, InputError
+from DeepImagingLib.errors import BundleError, InputError
 from DeepImagingLib.inference import checks
 from DeepImagingLib.inference.device import choose_device
 from DeepImagingLib.inference.memory import peak_memory
@@ -161,7 +161,9 @@ def _checked_tensor(given: Any, label: str) -> MetaTensor:
     from monai.data import MetaTensor
 
     if not isinstance(given, MetaTensor):
-        raise InputError(f"{label.capitalize()} is a {type(given).__name__}; give a path or a MetaTensor with an affine.")
+        raise InputError(
+            f"{label.capitalize()} is a {type(given).__name__}; give a path or a MetaTensor with an affine."
+        )
     if given.ndim not in (3, 4):
         raise InputError(f"{label.capitalize()} has {given.ndim} axes, expected (C, I, J, K) or (C, I, J).")
     return files.as_image(given.numpy(), np.asarray(given.affine))
@@ -210,8 +212,7 @@ def crop(image: MetaTensor, roi: tuple[tuple[int, int], ...] | None) -> MetaTens
     start[:3] = [r[0] for r in roi] + [0] * (3 - len(roi))
     affine = np.asarray(image.affine, dtype=np.float64).copy()
     affine[:, 3] = affine @ start
-    part = np.asarray(image)[(slice(None), *(slice(*r) for r in roi))]
-    return files.as_image(part, affine)
+    return files.as_image(np.asarray(image)[_box(roi)], affine)
 
 
 def paste(layers: Any, reference: MetaTensor, roi: tuple[tuple[int, int], ...] | None) -> Any:
@@ -219,8 +220,13 @@ def paste(layers: Any, reference: MetaTensor, roi: tuple[tuple[int, int], ...] |
     if roi is None:
         return layers
     whole = np.zeros((len(layers), *reference.shape[1:]), layers.dtype)
-    whole[(slice(None), *(slice(*r) for r in roi))] = layers
+    whole[_box(roi)] = layers
     return whole
+
+
+def _box(roi: tuple[tuple[int, int], ...]) -> tuple[slice, ...]:
+    """Return the index that takes all channels of a region."""
+    return (slice(None), *(slice(*r) for r in roi))
 
 
 def _digest(image: MetaTensor) -> str:

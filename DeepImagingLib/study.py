@@ -82,7 +82,9 @@ def checked_output(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
-def write_outputs(result: Result, stages: Mapping[Path, Path], images: Mapping[str, MetaTensor], bundle: Bundle) -> Result:
+def write_outputs(
+    result: Result, stages: Mapping[Path, Path], images: Mapping[str, MetaTensor], bundle: Bundle
+) -> Result:
     """Write each output by its ending; the report comes last, so that it knows how long the others took.
 
     Args:
@@ -102,7 +104,9 @@ def write_outputs(result: Result, stages: Mapping[Path, Path], images: Mapping[s
     return result
 
 
-def _writers(result: Result, images: Mapping[str, MetaTensor], bundle: Bundle) -> dict[str, Callable[[Result, Path], object]]:
+def _writers(
+    result: Result, images: Mapping[str, MetaTensor], bundle: Bundle
+) -> dict[str, Callable[[Result, Path], object]]:
     """Return a writer for each ending; the scene and its picture share one scene."""
     from DeepImagingLib import files, scene
 
@@ -114,7 +118,9 @@ def _writers(result: Result, images: Mapping[str, MetaTensor], bundle: Bundle) -
     }
 
 
-def _with_seconds(result: Result, before: Mapping[str, float] = NOTHING, after: Mapping[str, float] = NOTHING) -> Result:
+def _with_seconds(
+    result: Result, before: Mapping[str, float] = NOTHING, after: Mapping[str, float] = NOTHING
+) -> Result:
     """Return the result with the seconds of further stages, and the memory that the process has needed by now."""
     from DeepImagingLib.inference.memory import peak_memory
 

@@ -17,6 +17,7 @@ from DeepImagingLib.files.image import LPS_TO_RAS, affine_from_itk, array_from_i
 if TYPE_CHECKING:
     from monai.data import MetaTensor
 
+ROUNDING = 1e-3  # of a voxel: what affines in float32 may be off without taking one voxel more
 NIFTI = (".nii", ".nii.gz", ".hdr", ".img")
 
 
@@ -54,20 +55,31 @@ def _read_nifti(path: Path) -> MetaTensor:
     import zlib
 
     import nibabel
+    from nibabel.filebasedimages import ImageFileError
 
     try:
-        file = nibabel.load(path)  # type: ignore[attr-defined]
+        file = nibabel.load(path)
         data = np.asanyarray(file.dataobj, dtype=np.float32)
-    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
+    except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(f"{path.name!r} is not a readable NIfTI file ({_first_line(error)}); is it whole?") from error
+    _check_nifti_spacing(path, type(file.header))
     affine = np.asarray(file.affine, dtype=np.float64)
-    spacing = np.asarray(file.header.get_zooms()[:3], dtype=float)
-    if np.any(spacing == 0):
-        raise InputError(f"{path.name!r} has a voxel spacing of zero ({_spaced(spacing)} mm); write the true spacing.")
     if data.ndim < 3:
         return as_image(data.reshape(data.shape + (1,) * (2 - data.ndim))[None], affine)
     data = data.reshape(*data.shape[:3], -1)
     return as_image(np.moveaxis(data, -1, 0), affine)
+
+
+def _check_nifti_spacing(path: Path, header_class: Any) -> None:
+    """Raise InputError for a spacing of zero, which nibabel turns into 1 mm on loading without a word."""
+    from nibabel.openers import ImageOpener
+
+    with ImageOpener(path.with_suffix(".hdr") if path.suffix == ".img" else path) as opened:
+        header = header_class.from_fileobj(opened, check=False)
+    spacing = np.asarray(header["pixdim"][1:4], dtype=float)
+    if header["sform_code"] == 0 and np.any(spacing == 0):
+        listed = " × ".join(f"{s:g}" for s in spacing)
+        raise InputError(f"{path.name!r} has a voxel spacing of {listed} mm; write the true spacing into it first.")
 
 
 def _read_itk(path: Path) -> MetaTensor:
@@ -98,8 +110,8 @@ def read_roi(path: str | Path, image: MetaTensor) -> tuple[tuple[int, int], ...]
     corners = _roi_corners(path) if path.name.lower().endswith(".json") else _mask_corners(path)
     ijk = (np.linalg.inv(np.asarray(image.affine)) @ corners)[:3]
     shape = np.asarray(image.shape[1:])
-    start = np.clip(np.floor(ijk.min(axis=1) + 0.5), 0, shape).astype(int)
-    stop = np.clip(np.ceil(ijk.max(axis=1) + 0.5), 0, shape).astype(int)
+    start = np.clip(np.floor(ijk.min(axis=1) + 0.5 + ROUNDING), 0, shape).astype(int)
+    stop = np.clip(np.ceil(ijk.max(axis=1) + 0.5 - ROUNDING), 0, shape).astype(int)
     if np.any(start >= stop):
         raise InputError(f"The region in {path.name!r} lies outside the image; check that both show the same study.")
     return tuple(zip(start.tolist(), stop.tolist(), strict=True))
@@ -136,7 +148,3 @@ def _mask_corners(path: Path) -> npt.NDArray[np.float64]:
 def _first_line(error: BaseException) -> str:
     """Return the first line of an error's text, without paths that other tools put into it."""
     return (str(error).splitlines() or [type(error).__name__])[0][:120]
-
-
-def _spaced(values: npt.NDArray[Any]) -> str:
-    return " × ".join(f"{value:g}" for value in values)

@@ -38,7 +38,9 @@ def staged(finals: Sequence[Path]) -> Iterator[dict[Path, Path]]:
     except OSError as error:
         _remove(made, stages)
         reason = error.strerror or "writing failed"
-        raise OutputError(f"The results could not be written ({reason}); free space or choose another place.") from error
+        raise OutputError(
+            f"The results could not be written ({reason}); free space or choose another place."
+        ) from error
     except BaseException:
         _remove(made, stages)
         raise
@@ -52,7 +54,9 @@ def _make_folder(final: Path) -> list[Path]:
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"The folder {str(final.parent)!r} can't be made ({error.strerror}); choose another.") from error
+        raise InputError(
+            f"The folder {str(final.parent)!r} can't be made ({error.strerror}); choose another."
+        ) from error
     if final.is_dir():
         raise InputError(f"{str(final)!r} is a folder; name a file.")
     return missing

@@ -101,9 +101,9 @@ def write_nifti(result: Segmentation, path: Path) -> list[Path]:
 def _save_nifti(labels: npt.NDArray[Any], affine: npt.NDArray[np.float64], path: Path) -> Path:
     import nibabel
 
-    image = nibabel.Nifti1Image(labels, affine)  # type: ignore[no-untyped-call]
+    image = nibabel.Nifti1Image(labels, affine)
     image.header.set_xyzt_units("mm")
-    nibabel.save(image, path)  # type: ignore[attr-defined]
+    nibabel.save(image, path)
     return path
 
 

@@ -22,7 +22,9 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"Device {name!r} is not here: PyTorch sees {torch.cuda.device_count()} CUDA GPUs; use auto or cpu.")
+        raise InputError(
+            f"Device {name!r} is not here: PyTorch sees {torch.cuda.device_count()} CUDA GPUs; use auto or cpu."
+        )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise InputError("Device 'mps' is not here: it needs a Mac with Apple silicon; use auto or cpu.")
     return device

@@ -53,7 +53,9 @@ def predict(
                 "another device."
             ) from error
         reason = _cause(error)
-        raise BundleError(f"The bundle {bundle.name!r} failed on this input: {reason}. Check that it fits the model.") from error
+        raise BundleError(
+            f"The bundle {bundle.name!r} failed on this input: {reason}. Check that it fits the model."
+        ) from error
 
 
 def _predict(
@@ -73,7 +75,9 @@ def _predict(
         with monitor.stage("Post-processing"):
             # As MONAI's evaluator hands them on: without the batch axis, the geometry of the network's input.
             affine = prepared.affine if isinstance(prepared, MetaTensor) else None
-            data[bundle.pred_key] = MetaTensor(output[0].as_tensor() if isinstance(output, MetaTensor) else output[0], affine=affine)
+            data[bundle.pred_key] = MetaTensor(
+                output[0].as_tensor() if isinstance(output, MetaTensor) else output[0], affine=affine
+            )
             del output, batch
             final = pipeline.postprocessing(data)[bundle.pred_key]
     return final.cpu() if isinstance(final, MetaTensor) else MetaTensor(torch.as_tensor(np.asarray(final)))
@@ -92,7 +96,9 @@ def on_grid(prediction: MetaTensor, reference: MetaTensor) -> tuple[MetaTensor, 
         return prediction, []
     resample = SpatialResample(mode="nearest", padding_mode="zeros")
     resampled = resample(prediction, dst_affine=reference.affine, spatial_size=tuple(reference.shape[1:]))
-    return resampled, ["The bundle leaves its answer in the network's grid; it was resampled to the input's by nearest voxel."]
+    return resampled, [
+        "The bundle leaves its answer in the network's grid; it was resampled to the input's by nearest voxel."
+    ]
 
 
 def _cause(error: BaseException) -> str:

@@ -24,7 +24,7 @@ def host() -> Any:
     """
     if not available():
         raise DeepImagingError(
-            "A Slicer scene needs 3D Slicer or the slicer-core package; install the extra: pip install deepimaging[headless]."
+            "A Slicer scene needs 3D Slicer, or the slicer-core package: pip install deepimaging[headless]."
         )
     import slicer
 

@@ -44,7 +44,9 @@ def compose(pictures: dict[str, Picture], result: Segmentation, path: Path, plai
 
     figure = Figure(figsize=(12.6, 9.6), dpi=100, facecolor="black")
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(2, 3, width_ratios=(1, 1, 0.6), left=0.01, right=0.99, top=0.96, bottom=0.02, wspace=0.03, hspace=0.08)
+    grid = figure.add_gridspec(
+        2, 3, width_ratios=(1, 1, 0.6), left=0.01, right=0.99, top=0.96, bottom=0.02, wspace=0.03, hspace=0.08
+    )
     for index, (name, (title, letters)) in enumerate(PANELS.items()):
         axes = figure.add_subplot(grid[divmod(index, 2)])
         _draw_panel(axes, pictures[name], title, letters)
@@ -97,7 +99,9 @@ def drawByMatplotlib(
         window: Window and level; None takes the 1st to 99th percentile.
     """
     voxels = np.asarray(image.as_tensor()[0])
-    low, high = np.percentile(voxels, (1, 99)) if window is None else (window[1] - window[0] / 2, window[1] + window[0] / 2)
+    low, high = (
+        np.percentile(voxels, (1, 99)) if window is None else (window[1] - window[0] / 2, window[1] + window[0] / 2)
+    )
     grey = np.clip((voxels - low) / max(high - low, 1e-6), 0, 1)
     colors = _color_volume(result)
     pictures = {}
@@ -121,7 +125,11 @@ def _color_volume(result: Segmentation) -> npt.NDArray[np.float32]:
 
 
 def _slice_indices(
-    name: str, affine: npt.NDArray[np.float64], shape: tuple[int, ...], center: npt.NDArray[np.float64], pixels: int = 480
+    name: str,
+    affine: npt.NDArray[np.float64],
+    shape: tuple[int, ...],
+    center: npt.NDArray[np.float64],
+    pixels: int = 480,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Return voxel indices (3, rows, columns) of an upright square slice through `center`, and which are inside."""
     corners = affine @ np.array(np.meshgrid(*[(0, n - 1) for n in shape], [1], indexing="ij")).reshape(4, -1)
@@ -140,7 +148,9 @@ def _slice_indices(
     return np.clip(ijk, 0, limits - 1), inside
 
 
-def _projection(affine: npt.NDArray[np.float64], colors: npt.NDArray[np.float32], center: npt.NDArray[np.float64]) -> Picture:
+def _projection(
+    affine: npt.NDArray[np.float64], colors: npt.NDArray[np.float32], center: npt.NDArray[np.float64]
+) -> Picture:
     """Return what is seen from the front: of each line of sight the foremost colour, darker with depth."""
     shape = colors.shape[:3]
     reach = np.linalg.norm(affine[:3, :3] @ np.array(shape))

@@ -122,4 +122,3 @@ def _file(scene: Any, node: Any, reference: Any, result: Segmentation) -> None:
 
 def _folderName(result: Segmentation) -> str:
     return result.provenance.bundle if result.provenance is not None else "Segmentation"
-

@@ -26,10 +26,15 @@ THREE_D_MANAGERS = (
     "vtkMRMLSegmentationsDisplayableManager3D",
     "vtkMRMLMarkupsDisplayableManager",
 )
-PROBE = (
-    "import vtk; w = vtk.vtkRenderWindow(); w.SetOffScreenRendering(1); w.SetSize(8, 8); w.AddRenderer(vtk.vtkRenderer());"
-    "w.Render(); raise SystemExit(0 if w.SupportsOpenGL() else 1)"
-)
+PROBE = """
+import vtk
+window = vtk.vtkRenderWindow()
+window.SetOffScreenRendering(1)
+window.SetSize(8, 8)
+window.AddRenderer(vtk.vtkRenderer())
+window.Render()
+raise SystemExit(0 if window.SupportsOpenGL() else 1)
+"""
 PROBE_SECONDS = 120
 MARGIN = 0.92
 

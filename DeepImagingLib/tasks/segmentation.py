@@ -47,7 +47,9 @@ def _has_background(labels: Mapping[int, str]) -> bool:
     return labels.get(BACKGROUND, "background").strip().lower() == "background"
 
 
-def _exclusive(values: npt.NDArray[Any], labels: Mapping[int, str], channels: int) -> tuple[Layers, tuple[Segment, ...], bool]:
+def _exclusive(
+    values: npt.NDArray[Any], labels: Mapping[int, str], channels: int
+) -> tuple[Layers, tuple[Segment, ...], bool]:
     names = dict(labels)
     for value in range(channels):  # channels that the metadata forgot still have a number
         names.setdefault(value, f"label {value}")
@@ -57,9 +59,7 @@ def _exclusive(values: npt.NDArray[Any], labels: Mapping[int, str], channels: in
     layer = values.astype(_smallest_type(max(names, default=1)))
     ordered = sorted(names.items())
     ids = unique_ids([name for _, name in ordered])
-    segments = tuple(
-        _segment(id_, name, 0, value) for id_, (value, name) in zip(ids, ordered, strict=True)
-    )
+    segments = tuple(_segment(id_, name, 0, value) for id_, (value, name) in zip(ids, ordered, strict=True))
     return layer[None], segments, True
 
 

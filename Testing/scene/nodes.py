@@ -44,6 +44,10 @@ def segment_masks(node) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         start[:3, 3] = np.array(labelmap.GetExtent())[::2]
         from vtk.util.numpy_support import vtk_to_numpy
 
-        array = vtk_to_numpy(labelmap.GetPointData().GetScalars()).reshape(*reversed(labelmap.GetDimensions())).transpose(2, 1, 0)
+        array = (
+            vtk_to_numpy(labelmap.GetPointData().GetScalars())
+            .reshape(*reversed(labelmap.GetDimensions()))
+            .transpose(2, 1, 0)
+        )
         masks[segmentation.GetNthSegmentID(index)] = (array == segment.GetLabelValue(), to_world @ voxels @ start)
     return masks

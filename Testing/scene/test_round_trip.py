@@ -97,9 +97,13 @@ angles = st.tuples(*[st.floats(-180, 180)] * 3)
     nans=st.booleans(),
     seed=st.integers(0, 99),
 )
-@example(code="LAS", spacing=(0.5, 0.5, 10.0), shape=(6, 5, 1), rotation=(0.0, 0.0, 0.0), dtype=np.float32, nans=True, seed=0)
+@example(
+    code="LAS", spacing=(0.5, 0.5, 10.0), shape=(6, 5, 1), rotation=(0.0, 0.0, 0.0), dtype=np.float32, nans=True, seed=0
+)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_voxel_moves_for_any_grid_and_type(mrml, tmp_path, code, spacing, shape, rotation, dtype, nans, seed) -> None:
+def test_no_voxel_moves_for_any_grid_and_type(
+    mrml, tmp_path, code, spacing, shape, rotation, dtype, nans, seed
+) -> None:
     rng = np.random.default_rng(seed)
     array = (rng.integers(0, 2, shape) * 100).astype(dtype)
     array.flat[0] = 100  # a segment with nothing in it has no place to compare

@@ -124,10 +124,16 @@ class IOManager:
         return bool(self._scene.Commit(filename, messages))
 
     def exportNodes(
-        self, nodeIDs: list[str], filenames: list[str], properties: dict[str, Any], harden: bool = False, messages: Any = None
+        self,
+        nodeIDs: list[str],
+        filenames: list[str],
+        properties: dict[str, Any],
+        harden: bool = False,
+        messages: Any = None,
     ) -> bool:
         """Write copies of nodes to files, so that the nodes keep the storage they have."""
-        return all([self._exportNode(i, str(f), properties) for i, f in zip(nodeIDs, filenames, strict=True)])
+        written = [self._exportNode(i, str(f), properties) for i, f in zip(nodeIDs, filenames, strict=True)]
+        return all(written)
 
     def _exportNode(self, nodeID: str, filename: str, properties: dict[str, Any]) -> bool:
         node = self._scene.GetNodeByID(nodeID)

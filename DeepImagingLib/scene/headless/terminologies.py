@@ -14,8 +14,8 @@ from DeepImagingLib.tasks.terminology import SIDES, Entry, entries
 
 SCHEMA = "https://raw.githubusercontent.com/qiicr/dcmqi/master/doc"
 CONTEXTS = {
-    "SegmentationCategoryTypeModifier-SlicerGeneralAnatomy": "Segmentation category and type - 3D Slicer General Anatomy list",
-    "SegmentationCategoryTypeModifier-DICOM-Master": "Segmentation category and type - DICOM master list",
+    "SegmentationCategoryTypeModifier-SlicerGeneralAnatomy": "3D Slicer General Anatomy list",
+    "SegmentationCategoryTypeModifier-DICOM-Master": "DICOM master list",
 }
 REGIONS = "AnatomicRegionAndModifier-DICOM-Master"
 
@@ -25,7 +25,7 @@ def write_terminologies(folder: Path) -> None:
     categories = _categories()
     for name, context in CONTEXTS.items():
         content = {
-            "SegmentationCategoryTypeContextName": context,
+            "SegmentationCategoryTypeContextName": f"Segmentation category and type - {context}",
             "@schema": f"{SCHEMA}/segment-context-schema.json#",
             "SegmentationCodes": {"Category": categories},
         }
@@ -44,7 +44,9 @@ def _categories() -> list[dict[str, Any]]:
     for entry in entries():
         types = grouped.setdefault(entry.terminology.category, {})
         types[entry.terminology.type.value] = _type(entry)
-    return [{**_plain(category), "showAnatomy": True, "Type": list(types.values())} for category, types in grouped.items()]
+    return [
+        {**_plain(category), "showAnatomy": True, "Type": list(types.values())} for category, types in grouped.items()
+    ]
 
 
 def _type(entry: Entry) -> dict[str, Any]:

@@ -1,0 +1,109 @@
+"""The command line does what it says: same voxels as the call, outputs by their ending, plain answers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+import DeepImagingLib
+from DeepImagingLib import Options
+from Testing.command_line.conftest import GRID, write_scan
+
+
+class TestRun:
+    def test_both_faces_give_the_same_voxels(self, call, bundle, scan, tmp_path) -> None:
+        outcome = call("run", scan, "--model", bundle, "--output", tmp_path / "out" / "labels.nii.gz")
+        assert outcome.code == 0, outcome.err
+        by_call = DeepImagingLib.run(bundle, scan)
+        written = nibabel.load(tmp_path / "out" / "labels.nii.gz")
+        np.testing.assert_array_equal(np.asarray(written.dataobj), by_call.layers[0])
+        np.testing.assert_allclose(written.affine, GRID)
+
+    def test_json_on_stdout_is_the_report(self, call, bundle, scan, tmp_path) -> None:
+        outcome = call("run", scan, "--model", bundle, "--output", tmp_path / "report.json", "--json")
+        printed, written = json.loads(outcome.out), json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+        assert printed["segments"] == written["segments"]
+        assert printed["segments"][0]["milliliters"] > 0
+        provenance = written["provenance"]
+        assert len(provenance["sha256"]) == 64
+        assert provenance["seconds"]["Network"] > 0
+        assert provenance["peak_memory"] > 1e8
+        assert str(tmp_path) not in json.dumps(written), "a report names no path"
+
+    def test_overlapping_segments_get_a_file_each_and_it_is_said(self, call, brats, tmp_path) -> None:
+        channels = [
+            f"{n}={write_scan(tmp_path / f'{n}.nii.gz', seed=i)}" for i, n in enumerate(["t1c", "t1", "t2", "flair"])
+        ]
+        outcome = call("run", *channels, "--model", brats, "--output", tmp_path / "tumour.nii.gz")
+        assert outcome.code == 0, outcome.err
+        names = [f"tumour_{name}.nii.gz" for name in ("Tumor_core", "Whole_tumor", "Enhancing_tumor")]
+        assert all((tmp_path / name).exists() and name in outcome.out for name in names)
+        assert not (tmp_path / "tumour.nii.gz").exists()
+
+    def test_a_region_limits_the_run_and_keeps_the_grid(self, call, bundle, scan, tmp_path) -> None:
+        call("run", scan, "--model", bundle, "--output", tmp_path / "part.nii.gz", "--roi", "4:30,2:28,5:25")
+        labels = np.asarray(nibabel.load(tmp_path / "part.nii.gz").dataobj)
+        assert labels.shape == (36, 32, 28)
+        inside = labels[4:30, 2:28, 5:25].copy()
+        assert inside.any()
+        labels[4:30, 2:28, 5:25] = 0
+        assert not labels.any()
+        by_call = DeepImagingLib.run(bundle, scan, Options(roi=((4, 30), (2, 28), (5, 25))))
+        np.testing.assert_array_equal(by_call.layers[0][4:30, 2:28, 5:25], inside)
+
+    def test_not_a_number_is_filled_and_said(self, call, bundle, tmp_path) -> None:
+        array = np.asarray(nibabel.load(write_scan(tmp_path / "a.nii.gz")).dataobj, np.float32)
+        array[:5] = np.nan
+        outcome = call(
+            "run", write_scan(tmp_path / "b.nii.gz", array=array), "--model", bundle, "--output", tmp_path / "o.json"
+        )
+        assert outcome.code == 0
+        assert "4480 voxels" in outcome.out
+        assert "NaN" in outcome.out
+
+    def test_a_path_with_spaces_umlauts_and_200_characters_works(self, call, bundle, tmp_path) -> None:
+        folder = tmp_path / "Ünïcödé mit leerzeichen" / ("y" * 130) / "日本 語"
+        folder.mkdir(parents=True)
+        outputs = [folder / f"é {name}" for name in ("a.seg.nrrd", "b.nii.gz", "c.json", "d.mrb", "e.png")]
+        words = [word for output in outputs for word in ("--output", output)]
+        outcome = call("run", write_scan(folder / "scan é.nii.gz"), "--model", bundle, *words)
+        assert outcome.code == 0, outcome.err
+        assert len(str(outputs[0])) > 200
+        assert all(output.stat().st_size > 100 for output in outputs)
+
+    def test_the_module_can_be_run(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "DeepImagingLib", "--version"], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == DeepImagingLib.__version__
+
+
+class TestTelling:
+    def test_models_list_names_the_shipped_model(self, call) -> None:
+        assert "torso_ct_segmentation" in call("models", "list").out
+
+    def test_models_list_tells_of_a_broken_one(self, call, tmp_path, monkeypatch) -> None:
+        (tmp_path / "broken" / "configs").mkdir(parents=True)
+        (tmp_path / "broken" / "configs" / "metadata.json").write_text("{")
+        monkeypatch.setenv("DEEPIMAGING_MODELS", str(tmp_path))
+        told = {row["name"]: row for row in json.loads(call("models", "list", "--json").out)}
+        assert "problem" in told["broken"]
+        assert told["torso_ct_segmentation"]["labels"] == 10
+
+    def test_models_show_tells_how_the_shipped_model_was_made(self, call) -> None:
+        told = call("models", "show", "torso_ct_segmentation").out
+        for words in ("not for clinical use", "phantom", "liver", "right kidney", "CT"):
+            assert words in told
+
+    @pytest.mark.parametrize("words", [["info"], ["info", "--json"]])
+    def test_info_tells_versions_device_and_folders(self, call, words) -> None:
+        told = call(*words).out
+        assert "torch" in told
+        assert "device" in told
+        assert str(Path(DeepImagingLib.__file__).parents[1] / "Resources") in told.replace("\\\\", "\\")

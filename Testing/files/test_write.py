@@ -1,0 +1,113 @@
+"""What is written can be read by others, and nothing is left under a final name where writing fails."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import nibabel
+import nrrd
+import numpy as np
+import pytest
+
+from DeepImagingLib.errors import InputError, OutputError
+from DeepImagingLib.files import staged, write_json, write_nifti, write_seg_nrrd
+from DeepImagingLib.results import Segment, Segmentation
+from DeepImagingLib.tasks.terminology import look_up
+from Testing.grids import affine
+
+GRID = affine("LAS", (0.8, 0.9, 2.5), (1, 2, 3), rotation=(3, 5, 8))
+
+
+def result(exclusive: bool) -> Segmentation:
+    """A spleen and a liver; overlapping ones on two layers."""
+    rng = np.random.default_rng(0)
+    if exclusive:
+        layers = rng.integers(0, 3, (1, 4, 5, 6)).astype(np.uint8)
+    else:
+        layers = (rng.integers(0, 2, (2, 4, 5, 6)) * np.array([1, 2]).reshape(2, 1, 1, 1)).astype(np.uint8)
+    segments = tuple(
+        Segment(n, n, 0 if exclusive else v - 1, v, look_up(n)[1], look_up(n)[0])
+        for n, v in (("spleen", 1), ("liver", 2))
+    )
+    return Segmentation(layers, GRID, segments, exclusive)
+
+
+class TestNifti:
+    def test_values_are_the_channel_numbers_and_the_grid_is_kept(self, tmp_path: Path) -> None:
+        (path,) = write_nifti(result(exclusive=True), tmp_path / "labels.nii.gz")
+        image = nibabel.load(path)
+        np.testing.assert_array_equal(np.asarray(image.dataobj), result(exclusive=True).layers[0])
+        np.testing.assert_allclose(image.affine, GRID, atol=1e-5)
+
+    def test_overlapping_segments_have_a_file_each(self, tmp_path: Path) -> None:
+        given = result(exclusive=False)
+        paths = write_nifti(given, tmp_path / "labels.nii.gz")
+        assert [p.name for p in paths] == ["labels_spleen.nii.gz", "labels_liver.nii.gz"]
+        for path, name in zip(paths, ("spleen", "liver"), strict=True):
+            np.testing.assert_array_equal(np.asarray(nibabel.load(path).dataobj), given.mask(name))
+
+
+class TestSegNrrd:
+    @pytest.mark.parametrize("exclusive", [True, False])
+    def test_another_reader_finds_each_segment_by_layer_and_value(self, tmp_path: Path, exclusive) -> None:
+        given = result(exclusive)
+        (path,) = write_seg_nrrd(given, tmp_path / "s.seg.nrrd")
+        data, header = nrrd.read(str(path))
+        layers = data if data.ndim == 4 else data[None]
+        for index, name in enumerate(("spleen", "liver")):
+            assert header[f"Segment{index}_Name"] == name
+            layer, value = (int(header[f"Segment{index}_{key}"]) for key in ("Layer", "LabelValue"))
+            np.testing.assert_array_equal(layers[layer] == value, given.mask(name))
+        assert "SCT^78961009^Spleen" in header["Segment0_Tags"]
+
+
+class TestReport:
+    def test_volumes_are_in_millilitres(self, tmp_path: Path) -> None:
+        given = result(exclusive=True)
+        write_json(given, tmp_path / "report.json")
+        told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+        expected = given.mask("spleen").sum() * 0.8 * 0.9 * 2.5 / 1000
+        assert told["segments"][0]["milliliters"] == pytest.approx(expected, abs=1e-3)
+
+    def test_a_result_pickles(self) -> None:
+        again = pickle.loads(pickle.dumps(result(exclusive=False)))
+        np.testing.assert_array_equal(again.layers, result(exclusive=False).layers)
+
+
+def write_and_fail(finals: list[Path], error: BaseException) -> None:
+    with staged(finals) as stages:
+        stages[finals[0]].write_text("new")
+        raise error
+
+
+class TestStaging:
+    def test_all_files_appear_together(self, tmp_path: Path) -> None:
+        first, second = tmp_path / "a.txt", tmp_path / "new" / "b.txt"
+        with staged([first, second]) as stages:
+            stages[first].write_text("1")
+            stages[second].write_text("2")
+            assert not first.exists()
+        assert first.read_text() + second.read_text() == "12"
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["a.txt", "new"]
+
+    @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), ValueError("x")])
+    def test_nothing_is_left_after_an_error(self, tmp_path: Path, error) -> None:
+        kept = tmp_path / "a.txt"
+        kept.write_text("from before")
+        expected = OutputError if isinstance(error, OSError) else type(error)
+        with pytest.raises(expected):
+            write_and_fail([kept, tmp_path / "deep" / "er" / "b.txt"], error)
+        assert kept.read_text() == "from before"
+        assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+    def test_a_writer_that_wrote_nothing_is_noticed(self, tmp_path: Path) -> None:
+        with pytest.raises(OutputError, match=r"a\.txt"), staged([tmp_path / "a.txt"]):
+            pass
+        assert not list(tmp_path.iterdir())
+
+    def test_a_place_that_cannot_be_a_folder_is_refused_before_work_starts(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(InputError, match="can't be made"), staged([tmp_path / "file" / "a.txt"]):
+            pytest.fail("no work may start")
