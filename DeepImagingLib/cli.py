@@ -47,6 +47,9 @@ def guarded(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         _say("The run was cancelled; nothing was kept.")
         return CancelledError.exit_code
+    except MemoryError:
+        _say("The run needs more memory than this machine has; limit it to a region with --roi.")
+        return 1
     except Exception as error:
         log.debug("traceback", exc_info=True)
         _say(
@@ -173,6 +176,8 @@ def tell(result: Result, outputs: Sequence[Path]) -> None:
     """Print notes, volumes and what was written."""
     for note in result.provenance.notes if result.provenance else ():
         print(f"Note: {note}")
+    if any(study.ending_of(path) == ".png" for path in outputs) and not can_draw():
+        print("Note: no OpenGL library was found, so matplotlib drew the picture instead of Slicer's views.")
     volumes = result.millilitres()
     for segment in result.segments:
         if volumes[segment.id] > 0:
@@ -185,6 +190,13 @@ def tell(result: Result, outputs: Sequence[Path]) -> None:
             print(f"The segments overlap, so each has a file of its own in {path.absolute().parent}: {names}")
         else:
             print(f"Wrote {path.absolute()}")
+
+
+def can_draw() -> bool:
+    """Tell whether Slicer's views can draw here."""
+    from DeepImagingLib.scene.views import canDraw
+
+    return canDraw()
 
 
 def files_report(result: Result) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class Segmentation:
     """Masks in the geometry of the input.
 
     Attributes:
-        layers: (L, I, J, K) unsigned integers; segments of one layer don't overlap.
+        layers: (L, I, J, K) unsigned integers, K = 1 for a picture; segments of one layer don't overlap.
         affine: (4, 4) IJK→RAS in mm, of the world the input was read in.
         segments: In the bundle's order.
         exclusive: True where a voxel has one label at most by construction (an argmax); then there is one

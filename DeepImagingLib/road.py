@@ -100,6 +100,8 @@ def run(
         prediction, grid_notes = on_grid(prediction, next(iter(regions.values())))
         layers, segments, exclusive = segmentation.decode(prediction.numpy(), loaded.labels)
         layers = paste(layers, prepared.reference, options.roi)
+        if not loaded.takes_volume:
+            layers = layers[..., None]  # a picture is a volume of one slice
     log.info("%s ran on %s in %.1f s", loaded.name, device, sum(monitor.seconds.values()))
     provenance = Provenance(
         bundle=loaded.name,
@@ -128,11 +130,17 @@ def prepare(bundle: Bundle, inputs: Image | Mapping[str, Image]) -> Prepared:
         label = _label(name, named)
         image = files.read(given) if isinstance(given, str | Path) else _checked_tensor(given, label)
         checks.check_dimensions(image, label, bundle.takes_volume)
+        image = image if bundle.takes_volume else as_picture(image)
         checks.check_affine(np.asarray(image.affine), label)
         images[name], mended = checks.checked_voxels(image, label)
         notes += mended
     _check_channels(bundle, images)
     return Prepared(images, tuple(notes))
+
+
+def as_picture(image: MetaTensor) -> MetaTensor:
+    """Return a volume of one slice (C, I, J, 1) as the picture (C, I, J) it is; the affine stays."""
+    return files.as_image(image.numpy()[..., 0], np.asarray(image.affine)) if image.ndim == 4 else image
 
 
 def _named(bundle: Bundle, inputs: Image | Mapping[str, Image]) -> dict[str, Image]:

@@ -131,6 +131,8 @@ def _describe(uid: str, headers: Sequence[tuple[Path, Dataset]]) -> str:
 
 
 def _read_series(headers: Sequence[tuple[Path, Dataset]]) -> MetaTensor:
+    if any(header.get("SOPClassUID") == SEGMENTATION_STORAGE for _, header in headers):
+        raise InputError(f"{headers[0][0].name!r} is a DICOM segmentation; give the images it was drawn on.")
     slices = [plane for path, header in headers for plane in _planes(path, header)]
     if not slices:
         return _read_picture([path for path, _ in headers])

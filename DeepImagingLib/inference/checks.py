@@ -75,7 +75,8 @@ def check_same_grid(first: MetaTensor, other: MetaTensor, names: tuple[str, str]
             f"{_capital(names[0])} has {_shape(first)} voxels and {names[1]} {_shape(other)}; "
             "resample all channels of a study to one grid."
         )
-    corners = np.array([[0, 0, 0, 1], [*(n - 1 for n in first.shape[1:]), 1]]).T
+    last = [n - 1 for n in first.shape[1:]] + [0] * (4 - first.ndim)  # of a picture the third index is 0
+    corners = np.array([[0, 0, 0, 1], [*last, 1]]).T
     apart = np.abs((np.asarray(first.affine) - np.asarray(other.affine)) @ corners).max()
     if apart > SAME_GRID_MM:
         raise InputError(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from DeepImagingLib.errors import BundleError, DeepImagingError, MemoryLimitError
 from DeepImagingLib.inference.memory import is_out_of_memory
@@ -92,13 +93,20 @@ def on_grid(prediction: MetaTensor, reference: MetaTensor) -> tuple[MetaTensor, 
     from monai.transforms import SpatialResample
 
     same_shape = prediction.shape[1:] == reference.shape[1:]
-    if same_shape and np.allclose(prediction.affine, reference.affine, atol=1e-3):
+    if same_shape and np.allclose(_square(prediction), _square(reference), atol=1e-3):
         return prediction, []
     resample = SpatialResample(mode="nearest", padding_mode="zeros")
     resampled = resample(prediction, dst_affine=reference.affine, spatial_size=tuple(reference.shape[1:]))
     return resampled, [
         "The bundle leaves its answer in the network's grid; it was resampled to the input's by nearest voxel."
     ]
+
+
+def _square(image: MetaTensor) -> npt.NDArray[np.float64]:
+    """Return the affine as (4, 4), also where MONAI keeps a picture's as (3, 3)."""
+    from monai.data.utils import to_affine_nd
+
+    return np.asarray(to_affine_nd(3, np.asarray(image.affine, dtype=np.float64)))
 
 
 def _cause(error: BaseException) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CT_WINDOW, CT_LEVEL = 400.0, 40.0  # the soft tissue window of an abdominal CT, in HU
 FILL_OPACITY = 0.4
 PIXELS = 480
+GOOD_PART = 0.3  # of a segment's widest cut
 FROM_FRONT = np.array([0.25, 1.0, 0.15])
 # Structures that enclose the others in a 3-D view, by the meaning of their code, and how far one sees through them.
 SHELLS = {"Lung": 0.25, "Bone": 0.6, "Trunk": 0.15, "Fat": 0.15, "Skeletal muscle": 0.2, "Rib": 0.6}
@@ -114,7 +115,8 @@ def _setOpacity(node: Any, result: Segmentation) -> None:
 def _mostTelling(result: Segmentation) -> npt.NDArray[np.float64]:
     """Return the RAS point (3,) whose three slices show the most: on each axis where the most segments meet.
 
-    Among slices with equally many segments the one with the most marked voxels is taken.
+    A segment counts where its cut is a good part of its widest one, so that specks don't decide; among slices with
+    equally many segments the one with the most marked voxels is taken.
     """
     labelled = np.max(result.layers, axis=0)
     ijk = np.append(np.array(labelled.shape) / 2.0, 1.0)
@@ -123,7 +125,8 @@ def _mostTelling(result: Segmentation) -> npt.NDArray[np.float64]:
         rows = np.moveaxis(labelled, axis, 0).reshape(labelled.shape[axis], -1)
         counts = np.stack([np.bincount(row, minlength=largest)[1:] for row in rows])
         if counts.any():
-            kinds, marked = (counts > 0).sum(axis=1), counts.sum(axis=1)
+            kinds = (counts > GOOD_PART * np.maximum(counts.max(axis=0), 1)).sum(axis=1)
+            marked = counts.sum(axis=1)
             ijk[axis] = int(np.argmax(kinds + marked / (marked.max() + 1)))
     return np.asarray((result.affine @ ijk)[:3])
 

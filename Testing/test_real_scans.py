@@ -1,0 +1,78 @@
+"""The road on real scans, as they come from hospitals; skipped where the folder of scans is absent."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from DeepImagingLib import run
+from DeepImagingLib.cli import main
+from DeepImagingLib.errors import InputError
+from DeepImagingLib.files import read
+
+MODEL = "torso_ct_segmentation"
+
+
+class TestReading:
+    def test_a_compressed_series_without_uids_is_read(self, real_scans: Path) -> None:
+        image = read(real_scans / "ct_abdomen_dicom")
+        assert image.shape == (1, 512, 512, 20)
+        assert image.min() == -1024
+        np.testing.assert_allclose(np.linalg.norm(np.asarray(image.affine)[:3, :3], axis=0), [0.977, 0.977, 2], atol=1e-3)
+
+    def test_a_lying_modality_does_not_stop_it(self, real_scans: Path) -> None:
+        assert read(real_scans / "head_dicom_torchio").shape == (1, 88, 128, 17)
+
+    def test_the_dicom_slices_are_those_of_the_nifti(self, real_scans: Path, tmp_path: Path) -> None:
+        zipfile.ZipFile(real_scans / "ct_chest_4dlung_dicom_z46-77.zip").extractall(tmp_path)
+        dicom, nifti = read(tmp_path), read(real_scans / "ct_chest_4dlung.nii.gz")
+        center = np.asarray(dicom.affine) @ [255.5, 255.5, 15, 1]
+        i, j, k = np.rint(np.linalg.inv(np.asarray(nifti.affine)) @ center)[:3].astype(int)
+        around = dicom.numpy()[0, 246:266, 246:266, 15].mean()
+        assert nifti.numpy()[0, i - 5 : i + 5, j - 5 : j + 5, k].mean() == pytest.approx(around, abs=40)
+
+    def test_a_tilted_head_with_uneven_gaps_is_refused_with_both_named(
+        self, real_scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        zipfile.ZipFile(real_scans / "ct_head_ge_tilt_dicom.zip").extractall(tmp_path / "head")
+        code = main(["run", str(tmp_path / "head"), "--model", MODEL, "--output", str(tmp_path / "out.seg.nrrd")])
+        said = capsys.readouterr().err
+        assert code == 2
+        assert "tilted by 18.5°" in said
+        assert "unequal, from 1.08 to 7.00 mm" in said
+
+    def test_a_folder_of_everything_lists_its_series(self, real_scans: Path) -> None:
+        with pytest.raises(InputError, match=r"holds \d+ series; choose one"):
+            read(real_scans)
+
+    def test_a_dicom_segmentation_is_no_input(self, real_scans: Path) -> None:
+        with pytest.raises(InputError, match="is a DICOM segmentation"):
+            read(real_scans / "ct_3slice_liver_SEG.dcm")
+
+
+class TestSides:
+    def test_liver_and_spleen_are_found_on_their_sides(self, real_scans: Path) -> None:
+        result = run(MODEL, real_scans / "ct_abdomen_dicom")
+        reference = read(real_scans / "ct_abdomen_dicom_seg.nii.gz")
+        for name, number in (("liver", 5), ("spleen", 1)):
+            found = _center(result.mask(name), result.affine)
+            expected = _center(reference.numpy()[0] == number, np.asarray(reference.affine))
+            assert np.linalg.norm(found - expected) < 30, name
+
+    def test_the_lungs_are_found_on_their_sides(self, real_scans: Path) -> None:
+        result = run(MODEL, real_scans / "ct_chest_4dlung.nii.gz")
+        volumes = result.millilitres()
+        assert 1500 < volumes["right_lung"] + volumes["left_lung"] < 2600  # 2.0 L by the scan's description
+        right, left = (_center(result.mask(f"{side} lung"), result.affine) for side in ("right", "left"))
+        assert right[0] > left[0] + 80
+
+    def test_three_slices_are_enough_to_run(self, real_scans: Path) -> None:
+        assert run(MODEL, real_scans / "ct_3slice_dicom").layers.shape == (1, 512, 512, 3)
+
+
+def _center(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Return the middle of a mask in RAS mm (3,)."""
+    return (affine @ np.append(np.argwhere(mask).mean(axis=0), 1))[:3]
