@@ -28,11 +28,15 @@ DESCRIPTION = "Run MONAI bundles on medical images and write what 3D Slicer open
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0 done, 2 wrong input or a refused bundle, 1 anything else."""
     parsed = _parser().parse_args(arguments)
-    logging.captureWarnings(True)  # of other libraries: for --verbose, not for users
-    logging.basicConfig(
-        level=logging.DEBUG if parsed.verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s"
-    )
+    set_up_logging(parsed.verbose)
     return guarded(lambda: parsed.command(parsed))
+
+
+def set_up_logging(verbose: bool = False) -> None:
+    """Log to stderr; warnings of other libraries are for --verbose, not for users."""
+    logging.captureWarnings(True)
+    level = logging.DEBUG if verbose else logging.ERROR
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
 
 
 def guarded(command: Callable[[], int]) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from DeepImagingLib import study
-from DeepImagingLib.cli import ProgressLine, guarded, tell
+from DeepImagingLib.cli import ProgressLine, guarded, set_up_logging, tell
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--input", metavar="FILE", help="a CT of your own instead of the made one")
     parser.add_argument("--output", metavar="DIR", default="demo", help="where to write (default: demo)")
     parsed = parser.parse_args(arguments)
+    set_up_logging()
     return guarded(lambda: run_demo(parsed.input, Path(parsed.output)))
 
 

@@ -21,7 +21,8 @@ class TestReading:
         image = read(real_scans / "ct_abdomen_dicom")
         assert image.shape == (1, 512, 512, 20)
         assert image.min() == -1024
-        np.testing.assert_allclose(np.linalg.norm(np.asarray(image.affine)[:3, :3], axis=0), [0.977, 0.977, 2], atol=1e-3)
+        spacing = np.linalg.norm(np.asarray(image.affine)[:3, :3], axis=0)
+        np.testing.assert_allclose(spacing, [0.977, 0.977, 2], atol=1e-3)
 
     def test_a_lying_modality_does_not_stop_it(self, real_scans: Path) -> None:
         assert read(real_scans / "head_dicom_torchio").shape == (1, 88, 128, 17)

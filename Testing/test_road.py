@@ -93,8 +93,8 @@ class TestProgress:
         seen = []
         run(bundle, image, progress=seen.append)
         stages = list(dict.fromkeys(p.stage for p in seen))
-        expected = ["Checking the input", "Loading the model", "Preprocessing", "Network", "Post-processing", "Collecting"]
-        assert stages == expected
+        assert stages[:3] == ["Checking the input", "Loading the model", "Preprocessing"]
+        assert stages[3:] == ["Network", "Post-processing", "Collecting"]
         network = [p.fraction for p in seen if p.stage == "Network"]
         assert network == sorted(network)
         assert network[-1] == 1.0

@@ -57,6 +57,7 @@ class ResultExport:
             _setWindow(volume, self._isCT)
         segmentation = show(self._result, volumes[0])
         _setOpacity(segmentation, self._result)
+        _setUpViews(application.mrmlScene(), volumes[0], self._center)
         return application, volumes[0]
 
     def write_mrb(self, path: Path) -> list[Path]:
@@ -65,8 +66,7 @@ class ResultExport:
         Raises:
             OutputError: Slicer's writer failed.
         """
-        application, volume = self._scene
-        _setUpLayout(application, volume, self._center)
+        application, _ = self._scene
         application.mrmlScene().SetURL(str(path))
         if not application.mrmlScene().WriteToMRB(str(path), None, None):
             raise OutputError(f"{path.name!r} could not be written; is the disk full?")
@@ -83,8 +83,7 @@ class ResultExport:
         """Return the pictures of the slice views and the 3-D view, by name, drawn by Slicer's own managers."""
         application, volume = self._scene
         pictures = {
-            name: views.sliceView(application, name, volume, self._center, PIXELS).draw()
-            for name in ("Red", "Green", "Yellow")
+            name: views.sliceView(application, name, volume, self._center, PIXELS).draw() for name in views.SLICE_VIEWS
         }
         pictures["3D"] = views.threeDView(application, FROM_FRONT, PIXELS, PIXELS).draw()
         return pictures
@@ -131,20 +130,9 @@ def _mostTelling(result: Segmentation) -> npt.NDArray[np.float64]:
     return np.asarray((result.affine @ ijk)[:3])
 
 
-def _setUpLayout(application: Any, volume: Any, center: npt.NDArray[np.float64]) -> None:
+def _setUpViews(scene: Any, volume: Any, center: npt.NDArray[np.float64]) -> None:
     """Put the nodes into the scene by which Slicer opens it in four views, on the scan, at the telling place."""
-    import slicer
-
-    scene = application.mrmlScene()
-    logic = slicer.vtkMRMLLayoutLogic()  # knows Slicer's layouts and adds the view nodes of one
-    logic.SetMRMLScene(scene)
-    logic.GetLayoutNode().SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-    for name in ("Red", "Green", "Yellow"):
+    views.addLayout(scene)
+    for name in views.SLICE_VIEWS:
         scene.GetSingletonNode(name, "vtkMRMLSliceNode").JumpSliceByOffsetting(*center)
-        composite = scene.GetSingletonNode(name, "vtkMRMLSliceCompositeNode")
-        if composite is None:
-            composite = slicer.vtkMRMLSliceCompositeNode()
-            composite.SetSingletonTag(name)
-            composite.SetLayoutName(name)
-            composite = scene.AddNode(composite)
-        composite.SetBackgroundVolumeID(volume.GetID())
+        scene.GetSingletonNode(name, "vtkMRMLSliceCompositeNode").SetBackgroundVolumeID(volume.GetID())

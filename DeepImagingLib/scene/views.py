@@ -19,6 +19,7 @@ SLICE_MANAGERS = (
     "vtkMRMLSegmentationsDisplayableManager2D",
     "vtkMRMLMarkupsDisplayableManager",
 )
+SLICE_VIEWS = ("Red", "Green", "Yellow")
 THREE_D_MANAGERS = (
     "vtkMRMLCameraDisplayableManager",
     "vtkMRMLViewDisplayableManager",
@@ -81,11 +82,25 @@ class View:
         return np.ascontiguousarray(pixels.reshape(height, width, 3)[::-1])
 
 
+def addLayout(scene: Any) -> None:
+    """Add Slicer's four-up layout and the view nodes it shows; the views below draw these nodes."""
+    import slicer
+
+    logic = slicer.vtkMRMLLayoutLogic()  # knows Slicer's layouts and adds the view nodes of one
+    logic.SetMRMLScene(scene)
+    logic.GetLayoutNode().SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    for name in SLICE_VIEWS:
+        composite = slicer.vtkMRMLSliceCompositeNode()
+        composite.SetSingletonTag(name)
+        composite.SetLayoutName(name)
+        scene.AddNode(composite)
+
+
 def sliceView(application: Any, name: str, volumeNode: Any, center: npt.NDArray[np.float64], size: int) -> View:
     """Return a slice view of a volume through a point.
 
     Args:
-        application: Whose scene and logics are used.
+        application: Whose scene, with its layout, and logics are used.
         name: "Red" (axial), "Green" (coronal) or "Yellow" (sagittal).
         volumeNode: The background.
         center: (3,) RAS mm that the slice passes through.
@@ -134,12 +149,13 @@ def _addOverlayLayer(window: Any) -> None:
 def _sliceLogic(application: Any, name: str) -> Any:
     import slicer
 
-    orientations = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
+    scene = application.mrmlScene()
     logic = slicer.vtkMRMLSliceLogic()
     logic.SetMRMLApplicationLogic(application.applicationLogic())
     application.applicationLogic().GetSliceLogics().AddItem(logic)
-    logic.SetMRMLScene(application.mrmlScene())
-    logic.AddSliceNode(name).SetOrientation(orientations[name])
+    logic.SetMRMLScene(scene)
+    logic.SetSliceNode(scene.GetSingletonNode(name, "vtkMRMLSliceNode"))
+    logic.SetSliceCompositeNode(scene.GetSingletonNode(name, "vtkMRMLSliceCompositeNode"))
     return logic
 
 
@@ -149,16 +165,12 @@ def threeDView(application: Any, direction: npt.NDArray[np.float64], width: int,
 
     window, renderer, interactor = _window(width, height)
     group = _managers(application, slicer.vtkMRMLThreeDViewDisplayableManagerFactory, THREE_D_MANAGERS, renderer)
-    logic = slicer.vtkMRMLViewLogic()
-    logic.SetMRMLApplicationLogic(application.applicationLogic())
-    application.applicationLogic().GetViewLogics().AddItem(logic)
-    logic.SetMRMLScene(application.mrmlScene())
-    node = logic.AddViewNode("1")
+    node = application.mrmlScene().GetSingletonNode("1", "vtkMRMLViewNode")
     node.SetBoxVisible(False)
     node.SetAxisLabelsVisible(False)
     group.SetMRMLDisplayableNode(node)
     _aim(renderer, direction)
-    return View(window, renderer, node, (interactor, group, logic))
+    return View(window, renderer, node, (interactor, group))
 
 
 def _aim(renderer: Any, direction: npt.NDArray[np.float64]) -> None:

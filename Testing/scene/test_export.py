@@ -62,6 +62,15 @@ class TestPictures:
         for channel in (0, 1):
             assert center_of(drawn, channel) == pytest.approx(center_of(plain, channel), abs=0.03)
 
+    def test_a_scene_that_was_saved_first_looks_the_same(self, torso, tmp_path: Path) -> None:
+        if not views.canDraw():
+            pytest.skip("no OpenGL library here")
+        drawn = ResultExport(*torso, "CT")._draw()
+        saved_first = ResultExport(*torso, "CT")
+        saved_first.write_mrb(tmp_path / "o.mrb")
+        for name, picture in saved_first._draw().items():
+            assert np.abs(picture.astype(int) - drawn[name]).mean() < 1, name
+
     def test_the_scan_is_seen_through_the_masks(self, torso) -> None:
         if not views.canDraw():
             pytest.skip("no OpenGL library here")
