@@ -1,0 +1,154 @@
+"""A random adult's torso in CT: the image, and the truth of ten structures in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from DeepImagingLib.errors import InputError
+from DeepImagingLib.phantoms import torso_abdomen as abdomen
+from DeepImagingLib.phantoms import torso_chest as chest
+from DeepImagingLib.phantoms import torso_skeleton as skeleton
+from DeepImagingLib.phantoms.hounsfield import render
+from DeepImagingLib.phantoms.torso import (
+    Bytes,
+    Organ,
+    Torso,
+    paint_arms,
+    paint_back_muscles,
+    paint_surroundings,
+    paint_wall,
+)
+from DeepImagingLib.results import Segment, Segmentation
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
+
+Triple = tuple[float, float, float]
+
+CENTER_Z = 205.0
+"""Height in the body at the middle of the field of view: halfway from the hips to the heart's top."""
+
+SPACING_MM = (0.25, 20.0)
+FIELD_OF_VIEW_MM = (50.0, 800.0)
+MOST_VOXELS = 400_000_000
+
+COLORS: dict[Organ, Triple] = {
+    Organ.RIGHT_LUNG: (0.76, 0.55, 0.55),
+    Organ.LEFT_LUNG: (0.86, 0.68, 0.66),
+    Organ.HEART: (0.81, 0.36, 0.30),
+    Organ.AORTA: (0.88, 0.16, 0.20),
+    Organ.LIVER: (0.87, 0.51, 0.40),
+    Organ.SPLEEN: (0.62, 0.41, 0.58),
+    Organ.RIGHT_KIDNEY: (0.73, 0.40, 0.25),
+    Organ.LEFT_KIDNEY: (0.80, 0.49, 0.32),
+    Organ.URINARY_BLADDER: (0.87, 0.79, 0.40),
+    Organ.BONE: (0.95, 0.84, 0.57),
+}
+
+
+def sample(
+    seed: int, spacing: Triple = (3.0, 3.0, 3.0), field_of_view: Triple = (420.0, 320.0, 420.0)
+) -> tuple[dict[str, MetaTensor], Segmentation]:
+    """Return a phantom: the same for the same seed, spacing and field of view.
+
+    A seed stands for one body, whatever the grid it is sampled on; noise is drawn per voxel.
+
+    Args:
+        seed: Any non-negative integer. From 1 000 000 on they are for tests: no model is trained on them.
+        spacing: Voxel size in mm along right, anterior and superior.
+        field_of_view: Size of the image in mm along the same axes, centred on the torso.
+
+    Returns:
+        Images by name, here {"ct": (1, I, J, K) float32 in HU}, and the truth: one exclusive (1, I, J, K) layer
+        whose values are those of `Organ`. Both have the same affine, IJK→RAS in mm, with the origin of the
+        world at the middle of the image.
+
+    Raises:
+        InputError: The seed, spacing or field of view can't be used.
+
+    Example:
+        >>> images, truth = sample(7, spacing=(8, 8, 8))
+        >>> truth.mask("liver").shape == images["ct"].shape[1:]
+        True
+    """
+    import torch
+    from monai.data import MetaTensor
+
+    materials, organs, affine = draw(seed, spacing, field_of_view)
+    hounsfield = render(materials, spacing, np.random.default_rng([seed, 1]))
+    image = MetaTensor(torch.from_numpy(hounsfield[None]), affine=torch.from_numpy(affine))
+    return {"ct": image}, Segmentation(layers=organs[None], affine=affine, segments=segments())
+
+
+def segments() -> tuple[Segment, ...]:
+    """Return the structures that a phantom has truth for."""
+    return tuple(
+        Segment(id=organ.name.lower(), name=name_of(organ), layer=0, value=organ.value, color=COLORS[organ])
+        for organ in Organ
+        if organ is not Organ.BACKGROUND
+    )
+
+
+def name_of(organ: Organ) -> str:
+    """Return an organ's name as segments and bundles spell it."""
+    return organ.name.lower().replace("_", " ")
+
+
+def draw(seed: int, spacing: Triple, field_of_view: Triple) -> tuple[Bytes, Bytes, npt.NDArray[np.float64]]:
+    """Return a body's (I, J, K) `Material` and `Organ` values and their affine, before any image is made of it.
+
+    Arguments and errors are those of `sample`; paint materials with `hounsfield.render`.
+    """
+    shape = _checked_shape(seed, spacing, field_of_view)
+    affine = np.diag([*spacing, 1.0]).astype(np.float64)
+    affine[:3, 3] = [-(n - 1) / 2 * s for n, s in zip(shape, spacing, strict=True)]
+    axes = tuple(affine[k, 3] + spacing[k] * np.arange(shape[k]) for k in range(3))
+    torso = Torso(axes, np.random.default_rng([seed, 0]), CENTER_Z)
+    _paint(torso)
+    return torso.materials, torso.organs, affine
+
+
+def _paint(torso: Torso) -> None:
+    """Paint from the outside in; what comes later lies over what came before."""
+    heart = chest.place_heart(torso)
+    paint_wall(torso)
+    if torso.chance(0.2):
+        paint_arms(torso)
+    paint_back_muscles(torso)
+    chest.paint_lungs(torso)
+    chest.paint_heart(torso, heart)
+    chest.paint_airways(torso, heart)
+    chest.paint_aorta(torso, heart)
+    chest.paint_great_veins(torso, heart)
+    abdomen.paint_bowel(torso)
+    abdomen.paint_stomach(torso)
+    abdomen.paint_liver(torso)
+    abdomen.paint_spleen(torso)
+    abdomen.paint_pancreas(torso)
+    abdomen.paint_kidneys(torso)
+    skeleton.paint_skeleton(torso)
+    abdomen.paint_bladder(torso)
+    paint_surroundings(torso)
+
+
+def _checked_shape(seed: int, spacing: Triple, field_of_view: Triple) -> tuple[int, int, int]:
+    if seed < 0:
+        raise InputError(f"The seed must not be negative, got {seed}; take 0 or more.")
+    _check_triple("spacing", spacing, *SPACING_MM)
+    _check_triple("field of view", field_of_view, *FIELD_OF_VIEW_MM)
+    i, j, k = (max(1, round(f / s)) for f, s in zip(field_of_view, spacing, strict=True))
+    if min(i, j, k) < 2:
+        raise InputError(f"A phantom needs two voxels along each axis, got {(i, j, k)}; take a smaller spacing.")
+    if i * j * k > MOST_VOXELS:
+        raise InputError(
+            f"A phantom of {(i, j, k)} voxels is too large; take a larger spacing or a smaller field of view."
+        )
+    return i, j, k
+
+
+def _check_triple(what: str, values: Triple, low: float, high: float) -> None:
+    if len(values) != 3 or not all(low <= v <= high for v in values):  # NaN fails the comparison too
+        raise InputError(f"The {what} must be three numbers from {low:g} to {high:g} mm, got {tuple(values)}.")
