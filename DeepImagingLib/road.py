@@ -196,9 +196,12 @@ def _label(name: str, among: Mapping[str, Any]) -> str:
 
 
 def gather(bundle: Bundle, images: Mapping[str, MetaTensor]) -> dict[str, MetaTensor]:
-    """Return the images by the bundle's keys: as they are, or as the channels of its one key."""
+    """Return copies of the images by the bundle's keys, or as the channels of its one key.
+
+    Copies, because some of MONAI's transforms work in place (NormalizeIntensity with `nonzero`).
+    """
     if len(bundle.image_keys) > 1:
-        return dict(images)
+        return {name: image.clone() for name, image in images.items()}
     stacked = np.concatenate([np.asarray(image) for image in images.values()])
     first = next(iter(images.values()))
     return {bundle.image_keys[0]: files.as_image(stacked, np.asarray(first.affine))}
@@ -238,6 +241,7 @@ def _box(roi: tuple[tuple[int, int], ...]) -> tuple[slice, ...]:
 
 
 def _digest(image: MetaTensor) -> str:
-    voxels = np.ascontiguousarray(image.numpy())
-    affine = np.ascontiguousarray(np.asarray(image.affine, dtype=np.float64))
-    return hashlib.sha256(voxels.tobytes() + affine.tobytes()).hexdigest()
+    digest = hashlib.sha256()
+    for part in (image.numpy(), np.asarray(image.affine, dtype=np.float64)):
+        digest.update(memoryview(np.ascontiguousarray(part)).cast("B"))
+    return digest.hexdigest()

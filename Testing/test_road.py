@@ -58,9 +58,12 @@ class TestInputs:
         integers = MetaTensor(image.as_tensor().round().short(), affine=image.affine)
         np.testing.assert_array_equal(run(bundle, integers).layers, run(bundle, whole).layers)
 
-    def test_the_input_is_left_as_it_was(self, bundle, image) -> None:
+    def test_the_input_is_left_as_it_was_by_transforms_that_work_in_place(self, tmp_path: Path, image) -> None:
+        bundle = make.write_spleen_like(tmp_path / "in_place")
+        normalize = {"_target_": "NormalizeIntensityd", "keys": "image", "nonzero": True}
+        make.change_config(bundle, {"preprocessing#transforms#2": normalize, "preprocessing#transforms#3": normalize})
         before = image.clone()
-        run(bundle, image, Options(roi=((0, 20), (0, 20), (0, 20))))
+        run(bundle, image)
         assert bool((image == before).all())
 
     def test_an_array_without_geometry_is_refused(self, bundle, image) -> None:

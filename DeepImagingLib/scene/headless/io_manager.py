@@ -62,7 +62,7 @@ class IOManager:
 
     def loadNodes(self, kind: str, properties: dict[str, Any], loaded: Any = None, messages: Any = None) -> bool:
         """Load a file into the scene; appends the node to the vtkCollection `loaded`."""
-        filename = str(properties["fileName"])
+        filename = _absolute(properties["fileName"])
         if kind == "SceneFile":
             return self._loadScene(filename, bool(properties.get("clear", False)), messages)
         name = properties.get("name") or Path(filename).name.split(".")[0]
@@ -100,7 +100,7 @@ class IOManager:
 
     def saveNodes(self, kind: str, properties: dict[str, Any], messages: Any = None) -> bool:
         """Save a node, or the scene for the kind "SceneFile", to `properties["fileName"]`."""
-        filename = str(properties["fileName"])
+        filename = _absolute(properties["fileName"])
         if kind == "SceneFile":
             return self._saveScene(filename, messages)
         node = self._scene.GetNodeByID(properties["nodeID"])
@@ -118,7 +118,7 @@ class IOManager:
 
     def _saveScene(self, filename: str, messages: Any) -> bool:
         self._scene.SetURL(filename)
-        self._scene.SetRootDirectory(str(Path(filename).absolute().parent))
+        self._scene.SetRootDirectory(str(Path(filename).parent))
         if filename.endswith(".mrb"):
             return bool(self._scene.WriteToMRB(filename, None, messages))
         return bool(self._scene.Commit(filename, messages))
@@ -132,7 +132,7 @@ class IOManager:
         messages: Any = None,
     ) -> bool:
         """Write copies of nodes to files, so that the nodes keep the storage they have."""
-        written = [self._exportNode(i, str(f), properties) for i, f in zip(nodeIDs, filenames, strict=True)]
+        written = [self._exportNode(i, _absolute(f), properties) for i, f in zip(nodeIDs, filenames, strict=True)]
         return all(written)
 
     def _exportNode(self, nodeID: str, filename: str, properties: dict[str, Any]) -> bool:
@@ -160,3 +160,8 @@ class IOManager:
         storage.UnRegister(None)  # CreateNodeByClass hands over its reference; Python holds its own
         storage.SetScene(self._scene)
         return storage
+
+
+def _absolute(filename: Any) -> str:
+    """Return the path from the current folder; a storage node would start from the scene's."""
+    return str(Path(filename).absolute())
