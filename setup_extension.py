@@ -241,17 +241,17 @@ def free_some(folder: Path) -> str:
 
 # --- judging .venv ---
 
-# Runs in .venv's own Python: which packages are there, and which of them lack a file that pip put there.
+# Runs in .venv's own Python: which packages are there, and which of them lack (part of) a file that pip put there.
 PROBE = r"""
 import csv, json, pathlib, sys, sysconfig
 site = pathlib.Path(sysconfig.get_path("purelib"))
 def whole(info):
     try:
         with open(info / "RECORD", encoding="utf-8", newline="") as record:
-            names = [row[0] for row in csv.reader(record) if row]
-    except OSError:
+            rows = [row for row in csv.reader(record) if row and not row[0].endswith(".pyc")]
+        return all((site / row[0]).stat().st_size == int(row[2] or (site / row[0]).stat().st_size) for row in rows)
+    except (OSError, ValueError, IndexError):
         return False
-    return all(name.endswith(".pyc") or (site / name).exists() for name in names)
 infos = sorted(site.glob("*.dist-info"))
 broken = [str(info) for info in infos if info.name.startswith("~") or not whole(info)]
 found = [info.name[:-10] for info in infos if str(info) not in broken]

@@ -6,7 +6,9 @@ import argparse
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0 done, 2 wrong input or a refused bundle, 1 anything else."""
     parsed = _parser().parse_args(arguments)
     set_up_logging(parsed.verbose)
-    return guarded(lambda: parsed.command(parsed))
+    return guarded(lambda interrupt: parsed.command(parsed, interrupt))
 
 
 def set_up_logging(verbose: bool = False) -> None:
@@ -39,25 +41,55 @@ def set_up_logging(verbose: bool = False) -> None:
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
 
 
-def guarded(command: Callable[[], int]) -> int:
+class Interrupt:
+    """Turns Ctrl-C, and being ended, into a cancelled run, from entering the context to leaving it.
+
+    An exception alone isn't enough: one that is raised while a module is being imported may be swallowed. So the wish
+    is kept, and asked for at each step of the run.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: dict[int, Any] = {}
+
+    def __call__(self) -> bool:
+        """Tell whether the user asked to stop."""
+        return self._asked
+
+    def __enter__(self) -> Interrupt:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._ask) for number in self.SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, *_: object) -> None:
+        self._asked = True
+        raise CancelledError("The run was cancelled; nothing was kept.")
+
+
+def guarded(command: Callable[[Interrupt], int]) -> int:
     """Return what `command` does, or the exit code of its error, said in one sentence on stderr."""
     log = logging.getLogger(__name__)
     try:
-        return command()
+        with Interrupt() as interrupt:
+            return command(interrupt)
     except DeepImagingError as error:
         log.debug("traceback", exc_info=True)
         _say(str(error))
         return error.exit_code
-    except KeyboardInterrupt:
-        _say("The run was cancelled; nothing was kept.")
-        return CancelledError.exit_code
     except MemoryError:
         _say("The run needs more memory than this machine has; limit it to a region with --roi.")
         return 1
     except Exception as error:
         log.debug("traceback", exc_info=True)
+        reason = " ".join(str(error).split())[:300]
         _say(
-            f"Something unexpected went wrong ({type(error).__name__}: {error}); run again with --verbose to see where."
+            f"Something unexpected went wrong ({type(error).__name__}: {reason}); see --verbose."
         )
         return 1
 
@@ -104,11 +136,15 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=run_command)
 
 
-def run_command(parsed: argparse.Namespace) -> int:
+def run_command(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
     """Run one study and write what was asked for."""
+    from DeepImagingLib.files import read_roi, report
+
     inputs = parse_inputs(parsed.inputs)
     outputs = [Path(path) for path in parsed.output]
-    Options(parsed.device, parsed.precision)  # a wrong word is told before anything is read
+    region_file = Path(parsed.roi) if parsed.roi and Path(parsed.roi).is_file() else None
+    ranges = parse_roi(parsed.roi) if parsed.roi and region_file is None else None
+    Options(parsed.device, parsed.precision, ranges)  # a wrong word is told before anything is read
 
     def read_images() -> dict[str, MetaTensor]:
         from DeepImagingLib import files
@@ -116,12 +152,22 @@ def run_command(parsed: argparse.Namespace) -> int:
         return {name: files.read(path, series=parsed.series) for name, path in inputs.items()}
 
     def make_options(images: Mapping[str, MetaTensor]) -> Options:
-        return Options(parsed.device, parsed.precision, _roi(parsed.roi, next(iter(images.values()))))
+        roi = ranges if region_file is None else read_roi(region_file, next(iter(images.values())))
+        return Options(parsed.device, parsed.precision, roi)
 
     with ProgressLine(sys.stderr.isatty()) as line:
-        result = study.process(parsed.model, read_images, outputs, make_options, trust=parsed.trust, progress=line)
+        result = study.process(
+            parsed.model,
+            read_images,
+            outputs,
+            make_options,
+            sources=[*inputs.values(), *([region_file] if region_file else [])],
+            trust=parsed.trust,
+            progress=line,
+            cancel=interrupt,
+        )
     if parsed.json:
-        print_json(files_report(result))
+        print_json(report(result))
     else:
         tell(result, outputs)
     return 0
@@ -138,16 +184,6 @@ def parse_inputs(given: Sequence[str]) -> dict[str, Path]:
             raise InputError("Several inputs are the channels of one study; give each its own name, NAME=FILE.")
         inputs[name] = Path(path).expanduser()
     return inputs
-
-
-def _roi(text: str | None, image: MetaTensor) -> tuple[tuple[int, int], ...] | None:
-    if text is None:
-        return None
-    if Path(text).is_file():
-        from DeepImagingLib.files import read_roi
-
-        return read_roi(text, image)
-    return parse_roi(text)
 
 
 class ProgressLine:
@@ -180,12 +216,14 @@ def tell(result: Result, outputs: Sequence[Path]) -> None:
     """Print notes, volumes and what was written."""
     for note in result.provenance.notes if result.provenance else ():
         print(f"Note: {note}")
+    from DeepImagingLib.scene.views import can_draw
+
     if any(study.ending_of(path) == ".png" for path in outputs) and not can_draw():
         print("Note: no OpenGL library was found, so matplotlib drew the picture instead of Slicer's views.")
     volumes = result.millilitres()
     for segment in result.segments:
         if volumes[segment.id] > 0:
-            print(f"{segment.name:<32} {volumes[segment.id]:>10.1f} mL")
+            print(f"{segment.name:<32} {shown_volume(volumes[segment.id]):>10} mL")
     if not any(volumes.values()):
         print("Nothing was found.")
     for path in outputs:
@@ -196,21 +234,7 @@ def tell(result: Result, outputs: Sequence[Path]) -> None:
             print(f"Wrote {path.absolute()}")
 
 
-def can_draw() -> bool:
-    """Tell whether Slicer's views can draw here."""
-    from DeepImagingLib.scene.views import canDraw
-
-    return canDraw()
-
-
-def files_report(result: Result) -> dict[str, Any]:
-    """Return the report as `--json` prints it and `.json` holds it."""
-    from DeepImagingLib.files import report
-
-    return report(result)
-
-
-def list_models(parsed: argparse.Namespace) -> int:
+def list_models(parsed: argparse.Namespace, _: Interrupt) -> int:
     """Print the bundles in the model folders; one that can't be read is listed with the reason."""
     from DeepImagingLib.bundles import list_bundles, load_bundle
 
@@ -237,7 +261,7 @@ def _found(bundle: Bundle) -> list[str]:
     return [name for name in bundle.labels.values() if name.lower() != "background"]
 
 
-def show_model(parsed: argparse.Namespace) -> int:
+def show_model(parsed: argparse.Namespace, _: Interrupt) -> int:
     """Print what one bundle takes, gives and says of itself."""
     from DeepImagingLib.bundles import load_bundle
 
@@ -261,7 +285,7 @@ def show_model(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def show_info(parsed: argparse.Namespace) -> int:
+def show_info(parsed: argparse.Namespace, _: Interrupt) -> int:
     """Print versions, device and folders."""
     import platform
     from importlib import metadata
@@ -295,10 +319,15 @@ def _print_table(told: Mapping[str, Any], as_json: bool) -> None:
         return
     for name, value in told.items():
         if isinstance(value, Mapping):
-            value = "; ".join(f"{k}: {v}" for k, v in value.items())
+            value = "".join(f"\n    {k}: {v}" for k, v in value.items())
         elif isinstance(value, list):
             value = ", ".join(map(str, value))
         print(f"{name + ':':<16} {value}")
+
+
+def shown_volume(millilitres: float) -> str:
+    """Return a volume as tables show it; what would round to nothing is said to be less."""
+    return f"{millilitres:,.1f}" if millilitres >= 0.1 else "< 0.1"
 
 
 def print_json(value: Any) -> None:

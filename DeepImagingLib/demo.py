@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from DeepImagingLib import study
-from DeepImagingLib.cli import ProgressLine, guarded, set_up_logging, tell
+from DeepImagingLib.cli import Interrupt, ProgressLine, guarded, set_up_logging, tell
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -27,15 +27,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", metavar="DIR", default="demo", help="where to write (default: demo)")
     parsed = parser.parse_args(arguments)
     set_up_logging()
-    return guarded(lambda: run_demo(parsed.input, Path(parsed.output)))
+    return guarded(lambda interrupt: run_demo(parsed.input, Path(parsed.output), interrupt))
 
 
-def run_demo(given: str | None, folder: Path) -> int:
+def run_demo(given: str | None, folder: Path, interrupt: Interrupt) -> int:
     """Segment the given CT, or a made one, into `folder` and say what to do next."""
     print(f"Segmenting {given or f'a made torso CT (phantom, seed {SEED})'} with {MODEL} ...", flush=True)
     outputs = [folder / name for name in OUTPUTS]
     with ProgressLine(sys.stderr.isatty()) as line:
-        result = study.process(MODEL, lambda: {study.UNNAMED: _image(given)}, outputs, progress=line)
+        sources = [Path(given)] if given else []
+        result = study.process(
+            MODEL,
+            lambda: {study.UNNAMED: _image(given)},
+            outputs,
+            sources=sources,
+            title="made torso" if given is None else "",
+            progress=line,
+            cancel=interrupt,
+        )
     tell(result, outputs)
     print(
         f"\nLook at {outputs[2].absolute()} now, or drag {outputs[1].name} into 3D Slicer.\n"

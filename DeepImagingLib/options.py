@@ -38,7 +38,7 @@ class Options:
 
     def __post_init__(self) -> None:
         """Check every value once, so that nothing downstream has to."""
-        if not DEVICE.fullmatch(self.device):
+        if not DEVICE.fullmatch(str(self.device)):
             raise InputError(f"Device {self.device!r} is unknown; use auto, cpu, cuda, cuda:N or mps.")
         if self.precision not in PRECISIONS:
             raise InputError(f"Precision {self.precision!r} is unknown; use one of {', '.join(PRECISIONS)}.")

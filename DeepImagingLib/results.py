@@ -87,7 +87,7 @@ class Provenance:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Segmentation:
     """Masks in the geometry of the input.
 
@@ -105,6 +105,11 @@ class Segmentation:
     segments: tuple[Segment, ...]
     exclusive: bool = True
     provenance: Provenance | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        """Tell the shape and the segments; the arrays would fill screens."""
+        names = ", ".join(segment.name for segment in self.segments)
+        return f"Segmentation({' × '.join(map(str, self.layers.shape))}: {names})"
 
     def mask(self, segment: Segment | str) -> npt.NDArray[np.bool_]:
         """Return the (I, J, K) voxels of a segment, given itself, its id or its name.
@@ -129,11 +134,19 @@ class Segmentation:
 
     def millilitres(self) -> dict[str, float]:
         """Return the volume of each segment in mL, by segment id."""
-        counts = [np.bincount(layer.ravel(), minlength=1) for layer in self.layers]
-        return {
-            s.id: float(counts[s.layer][s.value]) * self.voxel_ml if s.value < len(counts[s.layer]) else 0.0
-            for s in self.segments
-        }
+        counts = [label_counts(layer) for layer in self.layers]
+        return {s.id: float(counts[s.layer][s.value]) * self.voxel_ml for s in self.segments}
+
+
+def label_counts(layer: npt.NDArray[np.unsignedinteger[Any]]) -> npt.NDArray[np.int64]:
+    """Return how many voxels each value of an 8- or 16-bit layer (I, J, K) has, by value.
+
+    Counted plane by plane, because numpy's bincount turns what it counts into 64-bit numbers.
+    """
+    total = np.zeros(np.iinfo(layer.dtype).max + 1, np.int64)
+    for plane in layer:
+        total += np.bincount(plane.ravel(), minlength=len(total))
+    return total
 
 
 Result = Segmentation

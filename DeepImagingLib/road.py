@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from DeepImagingLib import files
+from DeepImagingLib import __version__, files
 from DeepImagingLib.bundles import Bundle, load_bundle
 from DeepImagingLib.errors import BundleError, InputError
 from DeepImagingLib.inference import checks
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 Image = Any
 """A path (str or Path) or a MetaTensor (C, I, J, K)."""
 DEFAULTS = Options()
+RUNNABLE = ("segmentation", "unknown")  # metadata that are silent are taken for what most bundles are
 LIBRARIES = ("torch", "monai", "numpy")
 
 
@@ -85,7 +87,7 @@ def run(
     """
     monitor = Monitor(progress, cancel)
     loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-    if loaded.task != "segmentation":
+    if loaded.task not in RUNNABLE:
         raise BundleError(f"The bundle {loaded.name!r} is for {loaded.task}; this version runs segmentation bundles.")
     with monitor.stage("Checking the input"):
         prepared = prepare(loaded, inputs)
@@ -94,11 +96,15 @@ def run(
             checks.check_not_constant(region, _label(name, regions))
     with monitor.stage("Loading the model"):
         device = choose_device(options.device)
-        pipeline = loaded.build(device)
+        with (
+            warnings.catch_warnings()
+        ):  # MONAI warns of defaults that change; the bundle's author reads those, not users
+            warnings.simplefilter("ignore", FutureWarning)
+            pipeline = loaded.build(device)
     prediction = predict(loaded, pipeline, gather(loaded, regions), device, monitor)
     with monitor.stage("Collecting"):
         prediction, grid_notes = on_grid(prediction, next(iter(regions.values())))
-        layers, segments, exclusive = segmentation.decode(prediction.numpy(), loaded.labels)
+        layers, segments, exclusive = segmentation.decode(prediction.numpy(), loaded.labels, loaded.exclusive)
         layers = paste(layers, prepared.reference, options.roi)
         if not loaded.takes_volume:
             layers = layers[..., None]  # a picture is a volume of one slice
@@ -112,7 +118,7 @@ def run(
         device=str(device),
         precision="full",
         memory_step="as asked",
-        versions={name: metadata.version(name) for name in LIBRARIES},
+        versions={"DeepImaging": __version__} | {name: metadata.version(name) for name in LIBRARIES},
         seconds={name: round(seconds, 3) for name, seconds in monitor.seconds.items()},
         peak_memory=peak_memory(),
         notes=(*loaded.notes, *prepared.notes, *grid_notes),
@@ -132,15 +138,18 @@ def prepare(bundle: Bundle, inputs: Image | Mapping[str, Image]) -> Prepared:
         checks.check_dimensions(image, label, bundle.takes_volume)
         image = image if bundle.takes_volume else as_picture(image)
         checks.check_affine(np.asarray(image.affine), label)
+        notes += [image.meta.get(files.NOTE_KEY) or "", checks.unlike_modality(image, label, bundle.modality)]
         images[name], mended = checks.checked_voxels(image, label)
         notes += mended
     _check_channels(bundle, images)
-    return Prepared(images, tuple(notes))
+    return Prepared(images, tuple(note for note in notes if note))
 
 
 def as_picture(image: MetaTensor) -> MetaTensor:
     """Return a volume of one slice (C, I, J, 1) as the picture (C, I, J) it is; the affine stays."""
-    return files.as_image(image.numpy()[..., 0], np.asarray(image.affine)) if image.ndim == 4 else image
+    if image.ndim < 4:
+        return image
+    return files.as_image(image.numpy()[..., 0], np.asarray(image.affine), image.meta.get(files.NOTE_KEY) or "")
 
 
 def _named(bundle: Bundle, inputs: Image | Mapping[str, Image]) -> dict[str, Image]:
@@ -148,6 +157,12 @@ def _named(bundle: Bundle, inputs: Image | Mapping[str, Image]) -> dict[str, Ima
     if not isinstance(inputs, Mapping):
         return {bundle.channels[0] if len(bundle.channels) == 1 else bundle.image_keys[0]: inputs}
     wanted = {_folded(name): name for name in bundle.channels}
+    unknown = [str(name) for name in inputs if _folded(str(name)) not in wanted]
+    if unknown and len(inputs) == len(wanted):
+        raise InputError(
+            f"The bundle {bundle.name!r} has no input {', '.join(map(repr, unknown))}; its inputs are "
+            f"{', '.join(bundle.channels)}."
+        )
     given = {wanted.get(_folded(str(name)), str(name)): image for name, image in inputs.items()}
     if set(given) != set(bundle.channels) or len(given) != len(inputs):
         raise InputError(
@@ -174,7 +189,7 @@ def _checked_tensor(given: Any, label: str) -> MetaTensor:
         )
     if given.ndim not in (3, 4):
         raise InputError(f"{label.capitalize()} has {given.ndim} axes, expected (C, I, J, K) or (C, I, J).")
-    return files.as_image(given.numpy(), np.asarray(given.affine))
+    return files.as_image(given.numpy(), np.asarray(given.affine), given.meta.get(files.NOTE_KEY) or "")
 
 
 def _check_channels(bundle: Bundle, images: Mapping[str, MetaTensor]) -> None:
@@ -215,15 +230,15 @@ def crop(image: MetaTensor, roi: tuple[tuple[int, int], ...] | None) -> MetaTens
     """
     if roi is None:
         return image
-    shape = tuple(image.shape[1:])
-    if len(roi) != len(shape) or any(stop > n for (_, stop), n in zip(roi, shape, strict=True)):
+    shape = (*image.shape[1:], 1)[:3]
+    if any(stop > n for (_, stop), n in zip(roi, shape, strict=False)) or len(roi) < image.ndim - 1:
         asked = ",".join(f"{start}:{stop}" for start, stop in roi)
-        raise InputError(f"The region {asked} leaves the image, which has {' × '.join(map(str, shape))} voxels.")
-    start = np.ones(4)
-    start[:3] = [r[0] for r in roi] + [0] * (3 - len(roi))
+        listed = " × ".join(map(str, image.shape[1:]))
+        raise InputError(f"The region {asked} leaves the image, which has {listed} voxels; choose one inside it.")
+    start = np.array([*(r[0] for r in roi), 0][:3] + [1])
     affine = np.asarray(image.affine, dtype=np.float64).copy()
     affine[:, 3] = affine @ start
-    return files.as_image(np.asarray(image)[_box(roi)], affine)
+    return files.as_image(np.asarray(image)[_box(roi, image.ndim)], affine)
 
 
 def paste(layers: Any, reference: MetaTensor, roi: tuple[tuple[int, int], ...] | None) -> Any:
@@ -231,17 +246,17 @@ def paste(layers: Any, reference: MetaTensor, roi: tuple[tuple[int, int], ...] |
     if roi is None:
         return layers
     whole = np.zeros((len(layers), *reference.shape[1:]), layers.dtype)
-    whole[_box(roi)] = layers
+    whole[_box(roi, whole.ndim)] = layers
     return whole
 
 
-def _box(roi: tuple[tuple[int, int], ...]) -> tuple[slice, ...]:
-    """Return the index that takes all channels of a region."""
-    return (slice(None), *(slice(*r) for r in roi))
+def _box(roi: tuple[tuple[int, int], ...], axes: int) -> tuple[slice, ...]:
+    """Return the index that takes all channels of a region; a picture (three axes) has no third range."""
+    return (slice(None), *(slice(*r) for r in roi))[:axes]
 
 
 def _digest(image: MetaTensor) -> str:
     digest = hashlib.sha256()
     for part in (image.numpy(), np.asarray(image.affine, dtype=np.float64)):
-        digest.update(memoryview(np.ascontiguousarray(part)).cast("B"))
+        digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from DeepImagingLib.errors import InputError
+from DeepImagingLib.errors import CancelledError, InputError
 from DeepImagingLib.options import Options
 
 if TYPE_CHECKING:
@@ -36,8 +36,11 @@ def process(
     outputs: Sequence[Path],
     make_options: Callable[[Mapping[str, MetaTensor]], Options] = lambda _: Options(),
     *,
+    sources: Sequence[Path] = (),
+    title: str = "",
     trust: str | None = None,
     progress: Callable[[Progress], None] | None = None,
+    cancel: Callable[[], bool] = lambda: False,
 ) -> Result:
     """Run one study and write all outputs, or none.
 
@@ -46,8 +49,11 @@ def process(
         read_images: Gives name to image (C, I, J, K); called once the outputs are known to be writable.
         outputs: Files, by whose endings the writers are chosen.
         make_options: Gives the options, once the images are known.
+        sources: The files and folders that `read_images` reads, which no output may replace.
+        title: What the scene calls an image that has no name; the first source's file name where empty.
         trust: Digest of a bundle that is let through unjudged.
         progress: Called with the stage, its fraction done and the seconds left.
+        cancel: Asked at each step; the run stops where it answers True, and nothing is written.
 
     Returns:
         The result, with the seconds of reading and writing in its provenance.
@@ -59,15 +65,24 @@ def process(
     from DeepImagingLib.bundles import load_bundle
     from DeepImagingLib.road import run
 
-    finals = [checked_output(path) for path in outputs]
+    finals = [checked_output(path, sources) for path in outputs]
     with files.staged(finals) as stages:
         bundle = load_bundle(model, trust=trust)
         started = time.perf_counter()
         images = read_images()
         reading = {"Reading files": time.perf_counter() - started}
-        result = run(bundle, only_image(images), make_options(images), progress)
+        result = run(bundle, only_image(images), make_options(images), progress, cancel)
         result = _with_seconds(result, before=reading)
-        return write_outputs(result, stages, images, bundle)
+        titled = {title or _title(sources) if name == UNNAMED else name: image for name, image in images.items()}
+        result = write_outputs(result, stages, titled, bundle)
+        if cancel():
+            raise CancelledError("The run was cancelled; nothing was kept.")
+        return result
+
+
+def _title(sources: Sequence[Path]) -> str:
+    """Return the first source's name without its ending, as scenes show it."""
+    return sources[0].name.split(".")[0] or UNNAMED if sources else UNNAMED
 
 
 def only_image(images: Mapping[str, MetaTensor]) -> MetaTensor | Mapping[str, MetaTensor]:
@@ -75,11 +90,22 @@ def only_image(images: Mapping[str, MetaTensor]) -> MetaTensor | Mapping[str, Me
     return images[UNNAMED] if list(images) == [UNNAMED] else images
 
 
-def checked_output(path: Path) -> Path:
-    """Return the absolute path; raises InputError where no writer knows the ending."""
+def checked_output(path: Path, sources: Sequence[Path] = ()) -> Path:
+    """Return the absolute path.
+
+    Raises:
+        InputError: No writer knows the ending or can work here, or the file is one of the inputs.
+    """
     if not path.name.lower().endswith(ENDINGS):
         raise InputError(f"The output {path.name!r} has no known ending; use one of {', '.join(ENDINGS)}.")
-    return path.expanduser().absolute()
+    path = path.expanduser().absolute()
+    if path.exists() and any(path.resolve().is_relative_to(source.resolve()) for source in sources):
+        raise InputError(f"The output {path.name!r} would replace an input; give it another name.")
+    if ending_of(path) == ".mrb":
+        from DeepImagingLib.scene.host import require
+
+        require()
+    return path
 
 
 def write_outputs(
@@ -96,10 +122,15 @@ def write_outputs(
     Returns:
         The result, with the seconds of each writer in its provenance.
     """
+    from DeepImagingLib.files import failed_writing
+
     writers = _writers(result, images, bundle)
     for final, stage in sorted(stages.items(), key=lambda item: ending_of(item[0]) == REPORT):
         started = time.perf_counter()
-        writers[ending_of(final)](result, stage)
+        try:
+            writers[ending_of(final)](result, stage)
+        except OSError as error:
+            raise failed_writing(error) from error
         result = _with_seconds(result, after={f"Writing {ending_of(final)}": time.perf_counter() - started})
     return result
 

@@ -9,9 +9,8 @@ import pytest
 from monai.data import MetaTensor
 from monai.networks.nets import UNet
 
-import DeepImagingLib
 from DeepImagingLib import Options, run
-from DeepImagingLib.errors import InputError
+from DeepImagingLib.errors import BundleError, InputError
 from DeepImagingLib.files import as_image
 from Testing.bundles import make_bundles as make
 from Testing.grids import affine
@@ -85,6 +84,26 @@ class TestPictures:
         assert flat.layers.any()
         np.testing.assert_array_equal(flat.layers, slab.layers)
 
+    def test_a_region_of_a_picture_may_name_the_third_axis_or_not(self, tmp_path: Path) -> None:
+        bundle = write_picture_bundle(tmp_path / "picture")
+        array = np.random.default_rng(0).integers(0, 255, (1, 60, 40))
+        flat = run(bundle, as_image(array, GRID), Options(roi=((5, 50), (3, 35))))
+        slab = run(bundle, as_image(array[..., None], GRID), Options(roi=((5, 50), (3, 35), (0, 1))))
+        np.testing.assert_array_equal(flat.layers, slab.layers)
+        assert flat.layers[0, 5:50, 3:35].any()
+        assert not flat.layers[0, 50:].any()
+
+    def test_a_picture_is_drawn_and_saved_as_a_scene(self, tmp_path: Path) -> None:
+        pytest.importorskip("slicer", reason="slicer-core is not installed")
+        from DeepImagingLib.scene import ResultExport
+
+        bundle = write_picture_bundle(tmp_path / "picture")
+        image = as_image(np.random.default_rng(0).integers(0, 255, (1, 60, 40)), GRID)
+        export = ResultExport(run(bundle, image), {"scan": image})
+        export.write_mrb(tmp_path / "o.mrb")
+        export.write_png(tmp_path / "o.png")
+        assert (tmp_path / "o.mrb").stat().st_size > 0
+
     def test_a_volume_is_refused_by_a_model_of_pictures(self, tmp_path: Path, image) -> None:
         bundle = write_picture_bundle(tmp_path / "picture")
         with pytest.raises(InputError, match="works on pictures"):
@@ -115,6 +134,46 @@ class TestProgress:
             assert sum(ran) == count_windows(shape, pipeline.inferer)
 
 
+class TestPlaceOfTheAnswer:
+    """Steps that drop the affine, or a channel axis, must not move the mask."""
+
+    @pytest.mark.parametrize(
+        "step",
+        [
+            {"_target_": "ToNumpyd", "keys": "pred"},
+            {"_target_": "EnsureTyped", "keys": "pred", "track_meta": False},
+            {"_target_": "SqueezeDimd", "keys": "pred", "dim": 0},
+        ],
+    )
+    def test_it_stays_where_it_was(self, bundle, image, tmp_path: Path, step) -> None:
+        changed = make.write_spleen_like(tmp_path / "changed")
+        steps = make.read_config(changed)["postprocessing"]["transforms"]
+        make.change_config(changed, {"postprocessing#transforms": [*steps[:-1], step, steps[-1]]})
+        result = run(changed, image)
+        np.testing.assert_array_equal(result.layers, run(bundle, image).layers)
+
+    def test_weights_that_give_no_numbers_are_refused(self, image, tmp_path: Path) -> None:
+        import torch
+
+        broken = make.write_spleen_like(tmp_path / "broken")
+        weights = torch.load(broken / "models" / "model.pt", weights_only=True)
+        torch.save(
+            {k: v * float("nan") if v.is_floating_point() else v for k, v in weights.items()},
+            broken / "models" / "model.pt",
+        )
+        with pytest.raises(BundleError, match="not numbers"):
+            run(broken, image)
+
+    def test_channels_in_another_axis_order_are_refused(self, tmp_path: Path) -> None:
+        brats = make.write_brats_like(tmp_path / "brats")
+        array = np.random.default_rng(0).normal(size=(1, 16, 16, 16))
+        names = ["T1c", "T1", "T2", "FLAIR"]
+        images = {name: as_image(array, affine("RAS")) for name in names}
+        images["T2"] = as_image(array, affine("ARS"))
+        with pytest.raises(InputError, match=r"'T2' lie 15 mm apart"):
+            run(brats, images)
+
+
 class TestProvenance:
     def test_tells_how_to_make_the_result_again(self, bundle, image) -> None:
         told = run(bundle, image, Options(device="cpu", precision="full")).provenance
@@ -134,7 +193,9 @@ class TestProvenance:
         assert first.input_sha256 != second.input_sha256
 
 
-def test_the_public_names_are_there() -> None:
-    assert set(DeepImagingLib.__all__) <= set(dir(DeepImagingLib)) | {"run", "load_bundle", "Options"}
-    assert callable(DeepImagingLib.run)
+def test_the_public_names_stay_what_they_are_after_their_modules_were_imported() -> None:
+    import DeepImagingLib.road
+
+    assert DeepImagingLib.run is DeepImagingLib.road.run
+    assert DeepImagingLib.Options is Options
     assert callable(DeepImagingLib.load_bundle)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # Positions are written with few digits: gaps may differ by this share of the usual one, or by this many mm.
 GAP_TOLERANCE = 0.02
 GAP_TOLERANCE_MM = 0.02
+# Slices may lie this far beside the line from the first to the last, for the same reason.
+SIDE_TOLERANCE_MM = 0.1
 # A slice stack may lean by this much before it counts as a tilted gantry; rounding leans it by far less.
 TILT_TOLERANCE_DEGREES = 0.2
 REMEDY = "load it in Slicer, harden its transform or resample it to an even grid, save that volume and use it"
@@ -38,11 +40,14 @@ HEADER_TAGS = [
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "PixelSpacing",
+    "ImagerPixelSpacing",
     "SliceThickness",
     "SpacingBetweenSlices",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 ]
+# What a file without preamble starts with: (0008,0000), (0008,0001), (0008,0005), (0008,0008) or (0008,0016).
+FIRST_TAGS = tuple(bytes([8, 0, element, 0]) for element in (0, 1, 5, 8, 0x16))
 SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
 
 
@@ -72,10 +77,12 @@ class Slice:
 
 
 def is_dicom(path: Path) -> bool:
-    """Tell whether a file is DICOM, by its preamble."""
-    from pydicom.misc import is_dicom as has_preamble
-
-    return bool(path.is_file() and has_preamble(path))
+    """Tell whether a file is DICOM: by its preamble, or by the group it starts with where it has none."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.read(132)
+    return start[128:] == b"DICM" or (start[:4] in FIRST_TAGS and len(start) == 132)
 
 
 def read_folder(folder: Path, series: str | None) -> MetaTensor:
@@ -89,7 +96,7 @@ def read_folder(folder: Path, series: str | None) -> MetaTensor:
         raise InputError(f"The folder {folder.name!r} holds no DICOM image; give the folder of one series, or a file.")
     if series is None and len(found) > 1:
         raise InputError(
-            f"The folder {folder.name!r} holds {len(found)} series; choose one with --series UID:\n"
+            f"The folder {folder.name!r} holds {len(found)} series; choose one (--series UID):\n"
             + "\n".join(f"  {_describe(uid, headers)}" for uid, headers in found.items())
         )
     if series is not None and series not in found:
@@ -108,8 +115,8 @@ def _header(path: Path) -> Dataset:
     from pydicom.errors import InvalidDicomError
 
     try:
-        return dcmread(path, stop_before_pixels=True, specific_tags=list(HEADER_TAGS))
-    except (InvalidDicomError, OSError, EOFError, ValueError) as error:
+        return dcmread(path, stop_before_pixels=True, specific_tags=list(HEADER_TAGS), force=True)
+    except (InvalidDicomError, OSError, EOFError, ValueError, AttributeError, KeyError) as error:
         raise InputError(f"The DICOM file {path.name!r} can't be read; is it whole?") from error
 
 
@@ -133,9 +140,15 @@ def _describe(uid: str, headers: Sequence[tuple[Path, Dataset]]) -> str:
 def _read_series(headers: Sequence[tuple[Path, Dataset]]) -> MetaTensor:
     if any(header.get("SOPClassUID") == SEGMENTATION_STORAGE for _, header in headers):
         raise InputError(f"{headers[0][0].name!r} is a DICOM segmentation; give the images it was drawn on.")
-    slices = [plane for path, header in headers for plane in _planes(path, header)]
+    placed = [_planes(path, header) for path, header in headers]
+    slices = [plane for planes in placed for plane in planes]
     if not slices:
-        return _read_picture([path for path, _ in headers])
+        return _read_picture(headers)
+    if not all(placed):
+        lost = sum(1 for planes in placed if not planes)
+        raise InputError(
+            f"In the series {lost} of {len(headers)} files don't say where their slice lies; export it again."
+        )
     slices = _sorted(slices)
     _check_one_stack(slices, {(h.Rows, h.Columns) for _, h in headers})
     _check_regular(slices)
@@ -143,14 +156,37 @@ def _read_series(headers: Sequence[tuple[Path, Dataset]]) -> MetaTensor:
 
 
 def _planes(path: Path, header: Dataset) -> list[Slice]:
-    """Return the planes of a file: one, or one a frame of an enhanced multi-frame image; none without a place."""
-    if "PerFrameFunctionalGroupsSequence" in header:
-        shared = header.get("SharedFunctionalGroupsSequence", [None])[0]
-        frames = header.PerFrameFunctionalGroupsSequence
-        planes = [_plane(path, index, _frame_values(shared, frame)) for index, frame in enumerate(frames)]
-    else:
-        planes = [_plane(path, 0, header)]
+    """Return the planes of a file: one, or one a frame of an enhanced multi-frame image; none without a place.
+
+    Raises:
+        InputError: The header is damaged, or a multi-frame image doesn't say where each frame lies.
+    """
+    try:
+        planes = _frames(path, header)
+    except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+        raise InputError(f"The header of the DICOM file {path.name!r} is damaged; export it again.") from error
     return [plane for plane in planes if plane is not None]
+
+
+def _frames(path: Path, header: Dataset) -> list[Slice | None]:
+    frames = header.get("PerFrameFunctionalGroupsSequence")
+    if frames:
+        shared = (header.get("SharedFunctionalGroupsSequence") or [None])[0]
+        _check_one_scale(path, frames)
+        return [_plane(path, index, _frame_values(shared, frame)) for index, frame in enumerate(frames)]
+    if int(header.get("NumberOfFrames") or 1) > 1:
+        raise InputError(f"The DICOM file {path.name!r} has frames without a place each; convert it to NIfTI or NRRD.")
+    return [_plane(path, 0, header)]
+
+
+def _check_one_scale(path: Path, frames: Sequence[Dataset]) -> None:
+    """Raise InputError where frames are stored with different slopes: the decoder applies one to all of them."""
+    scales = set()
+    for frame in frames:
+        group = frame.get("PixelValueTransformationSequence")
+        scales.add((float(group[0].RescaleSlope), float(group[0].RescaleIntercept)) if group else None)
+    if len(scales) > 1:
+        raise InputError(f"The frames of {path.name!r} are scaled differently; convert it to NIfTI or NRRD first.")
 
 
 def _frame_values(shared: Dataset | None, frame: Dataset) -> dict[str, Any]:
@@ -182,7 +218,7 @@ def _plane(path: Path, frame: int, values: Any) -> Slice | None:
         row=axes[0] / np.linalg.norm(axes[0]),
         column=axes[1] / np.linalg.norm(axes[1]),
         spacing=(float(spacing[1]), float(spacing[0])),
-        thickness=float(values.get("SpacingBetweenSlices") or values.get("SliceThickness") or 1.0),
+        thickness=abs(float(values.get("SpacingBetweenSlices") or values.get("SliceThickness") or 1.0)),
     )
 
 
@@ -207,9 +243,9 @@ def _check_regular(slices: Sequence[Slice]) -> None:
     """Raise InputError where the stack leans or its gaps differ, naming everything that is wrong with it."""
     if len(slices) < 2:
         return
-    faults = [fault for fault in (_tilt(slices), _uneven(slices)) if fault]
+    faults = [fault for fault in (_tilt(slices), _shifted(slices), _uneven(slices)) if fault]
     if faults:
-        raise InputError(f"The series is not a regular grid: {'; '.join(faults)}. Nothing was computed; {REMEDY}.")
+        raise InputError(f"The series is not a regular grid: {', '.join(faults)}; {REMEDY}.")
 
 
 def _tilt(slices: Sequence[Slice]) -> str:
@@ -220,13 +256,26 @@ def _tilt(slices: Sequence[Slice]) -> str:
     return f"the gantry is tilted by {lean:.1f}°" if lean > TILT_TOLERANCE_DEGREES else ""
 
 
+def _shifted(slices: Sequence[Slice]) -> str:
+    """Describe slices that lie beside the line from the first to the last, "" where none does."""
+    positions = np.array([plane.position for plane in slices])
+    line = positions[-1] - positions[0]
+    line = line / max(float(np.linalg.norm(line)), 1e-6)
+    offsets = positions - positions[0]
+    aside = np.linalg.norm(offsets - np.outer(offsets @ line, line), axis=1)
+    if aside.max() <= SIDE_TOLERANCE_MM:
+        return ""
+    return f"{int(np.sum(aside > SIDE_TOLERANCE_MM))} slices lie up to {aside.max():.1f} mm beside the others"
+
+
 def _uneven(slices: Sequence[Slice]) -> str:
     """Describe gaps that differ, as missing slices where all are multiples of the usual gap; "" where they don't."""
     gaps = np.diff([float(plane.position @ slices[0].normal) for plane in slices])
     usual = float(np.median(gaps))
     tolerance = max(GAP_TOLERANCE * usual, GAP_TOLERANCE_MM)
     if gaps.min() < GAP_TOLERANCE_MM:
-        return f"{int(np.sum(gaps < GAP_TOLERANCE_MM)) + 1} slices share a position (several time points or echoes?)"
+        shared = int(np.sum(gaps < GAP_TOLERANCE_MM))
+        return f"{shared} of {len(slices)} slices lie where another one does (several time points or echoes?)"
     wide = np.flatnonzero(np.abs(gaps - usual) > tolerance)
     if not len(wide):
         return ""
@@ -262,12 +311,13 @@ def _voxels(slices: Sequence[Slice]) -> npt.NDArray[np.float32]:
     return np.stack(planes, axis=-1)
 
 
-def _read_picture(paths: Sequence[Path]) -> MetaTensor:
-    """Read a DICOM image that has no place in the patient (X-ray, ultrasound) as (C, I, J), or (C, I, J, frames)."""
-    if len(paths) > 1:
-        raise InputError(f"The series has {len(paths)} images without a position in space; name one file of it.")
-    voxels = _decode(paths[0])
-    return as_image(voxels[..., 0] if voxels.shape[-1] == 1 else voxels, np.eye(4))
+def _read_picture(headers: Sequence[tuple[Path, Dataset]]) -> MetaTensor:
+    """Read a DICOM image that has no place in the patient (X-ray, ultrasound) as (C, I, J), as large as it says."""
+    if len(headers) > 1:
+        raise InputError(f"The series has {len(headers)} images without a position in space; name one file of it.")
+    path, header = headers[0]
+    row, column = (float(s) for s in header.get("PixelSpacing") or header.get("ImagerPixelSpacing") or (1, 1))
+    return as_image(_decode(path)[..., 0], LPS_TO_RAS @ np.diag([column, row, 1.0, 1.0]))
 
 
 def _decode(path: Path) -> npt.NDArray[Any]:
@@ -276,5 +326,20 @@ def _decode(path: Path) -> npt.NDArray[Any]:
 
     try:
         return array_from_itk(sitk.ReadImage(str(path)))
-    except RuntimeError as error:
+    except RuntimeError:
+        return _decode_by_pydicom(path)
+
+
+def _decode_by_pydicom(path: Path) -> npt.NDArray[Any]:
+    """Return the voxels of a grey, single-frame file that GDCM can't decode (run-length encoded ones, say)."""
+    from pydicom import dcmread
+    from pydicom.pixels import apply_rescale
+
+    try:
+        whole = dcmread(path, force=True)
+        rows = apply_rescale(whole.pixel_array, whole)
+    except (ValueError, AttributeError, RuntimeError, NotImplementedError, OSError, EOFError) as error:
         raise InputError(f"The voxels of the DICOM file {path.name!r} can't be decoded; is it whole?") from error
+    if rows.ndim != 2:
+        raise InputError(f"The DICOM file {path.name!r} can't be decoded; convert it to NIfTI or NRRD.")
+    return np.asarray(rows.T[None, ..., None])

@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def as_image(array: npt.NDArray[Any], affine: npt.NDArray[Any]) -> MetaTensor:
+NOTE_KEY = "deepimaging_note"
+"""Meta key of a sentence about what had to be guessed on reading."""
+
+
+def as_image(array: npt.NDArray[Any], affine: npt.NDArray[Any], note: str = "") -> MetaTensor:
     """Return `array` (C, I, J, K) or (C, I, J) as a float32 MetaTensor with `affine` (4, 4), IJK→RAS in mm.
 
-    The meta data are those that MONAI's LoadImage leaves behind, which transforms and their inverses look up.
+    `note` tells what had to be guessed on reading, "" where nothing had to. The other meta data are those that MONAI's
+    LoadImage leaves behind, which transforms and their inverses look up.
     """
     import torch
     from monai.data import MetaTensor
@@ -29,6 +34,7 @@ def as_image(array: npt.NDArray[Any], affine: npt.NDArray[Any]) -> MetaTensor:
         MetaKeys.ORIGINAL_AFFINE: matrix.clone(),
         MetaKeys.SPATIAL_SHAPE: np.asarray(array.shape[1:]),
         MetaKeys.ORIGINAL_CHANNEL_DIM: 0,
+        NOTE_KEY: note,
     }
     return MetaTensor(data, affine=matrix, meta=meta)
 

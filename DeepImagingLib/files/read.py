@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from monai.data import MetaTensor
 
 ROUNDING = 1e-3  # of a voxel: what affines in float32 may be off without taking one voxel more
-NIFTI = (".nii", ".nii.gz", ".hdr", ".img")
+NIFTI = (".nii", ".nii.gz")
 
 
 def read(path: str | Path, *, series: str | None = None) -> MetaTensor:
@@ -37,6 +37,13 @@ def read(path: str | Path, *, series: str | None = None) -> MetaTensor:
             regular grid; the message names what was found.
     """
     path = Path(path)
+    try:
+        return _read(path, series)
+    except OSError as error:
+        raise InputError(f"{path.name[:80]!r} can't be read ({error.strerror or 'damaged'}); is it whole?") from error
+
+
+def _read(path: Path, series: str | None) -> MetaTensor:
     if not path.exists():
         raise InputError(f"There is no file or folder {str(path)!r}; check the spelling.")
     if path.is_dir():
@@ -60,26 +67,35 @@ def _read_nifti(path: Path) -> MetaTensor:
     try:
         file = nibabel.load(path)
         data = np.asanyarray(file.dataobj, dtype=np.float32)
+    except TypeError as error:
+        raise InputError(f"{path.name!r} holds colours instead of numbers; give one grey image a channel.") from error
     except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(f"{path.name!r} is not a readable NIfTI file ({_first_line(error)}); is it whole?") from error
-    _check_nifti_spacing(path, type(file.header))
+        raise InputError(f"{path.name!r} is not a readable NIfTI file; is it whole?") from error
+    header = _checked_nifti_header(path, type(file.header))
+    placed = header["sform_code"] > 0 or header["qform_code"] > 0
+    note = "" if placed else "The file doesn't say how the patient lies in it, so left and right are a guess."
     affine = np.asarray(file.affine, dtype=np.float64)
     if data.ndim < 3:
-        return as_image(data.reshape(data.shape + (1,) * (2 - data.ndim))[None], affine)
+        return as_image(data.reshape(data.shape + (1,) * (2 - data.ndim))[None], affine, note)
     data = data.reshape(*data.shape[:3], -1)
-    return as_image(np.moveaxis(data, -1, 0), affine)
+    return as_image(np.moveaxis(data, -1, 0), affine, note)
 
 
-def _check_nifti_spacing(path: Path, header_class: Any) -> None:
-    """Raise InputError for a spacing of zero, which nibabel turns into 1 mm on loading without a word."""
+def _checked_nifti_header(path: Path, header_class: Any) -> Any:
+    """Return the header as it is in the file.
+
+    Raises:
+        InputError: The spacing is zero, which nibabel turns into 1 mm on loading without a word.
+    """
     from nibabel.openers import ImageOpener
 
-    with ImageOpener(path.with_suffix(".hdr") if path.suffix == ".img" else path) as opened:
+    with ImageOpener(path) as opened:
         header = header_class.from_fileobj(opened, check=False)
     spacing = np.asarray(header["pixdim"][1:4], dtype=float)
     if header["sform_code"] == 0 and np.any(spacing == 0):
         listed = " × ".join(f"{s:g}" for s in spacing)
         raise InputError(f"{path.name!r} has a voxel spacing of {listed} mm; write the true spacing into it first.")
+    return header
 
 
 def _read_itk(path: Path) -> MetaTensor:
@@ -108,8 +124,11 @@ def read_roi(path: str | Path, image: MetaTensor) -> tuple[tuple[int, int], ...]
     """
     path = Path(path)
     corners = _roi_corners(path) if path.name.lower().endswith(".json") else _mask_corners(path)
-    ijk = (np.linalg.inv(np.asarray(image.affine)) @ corners)[:3]
-    shape = np.asarray(image.shape[1:])
+    try:
+        ijk = (np.linalg.inv(np.asarray(image.affine)) @ corners)[:3]
+    except np.linalg.LinAlgError as error:
+        raise InputError("The image's voxels have no size, so it has no regions; mend its spacing.") from error
+    shape = np.array([*image.shape[1:], 1])[:3]  # a picture is one voxel deep
     start = np.clip(np.floor(ijk.min(axis=1) + 0.5 + ROUNDING), 0, shape).astype(int)
     stop = np.clip(np.ceil(ijk.max(axis=1) + 0.5 - ROUNDING), 0, shape).astype(int)
     if np.any(start >= stop):
@@ -124,6 +143,8 @@ def _roi_corners(path: Path) -> npt.NDArray[np.float64]:
     """
     try:
         roi = json.loads(path.read_text(encoding="utf-8"))["markups"][0]
+        if roi["type"] != "ROI":
+            raise ValueError(roi["type"])
         center, size = np.asarray(roi["center"], dtype=float), np.asarray(roi["size"], dtype=float)
         axes = np.reshape(roi.get("orientation", np.eye(3)), (3, 3))
         flip = LPS_TO_RAS if roi.get("coordinateSystem", "LPS") in ("LPS", "0") else np.eye(4)
@@ -137,14 +158,10 @@ def _roi_corners(path: Path) -> npt.NDArray[np.float64]:
 def _mask_corners(path: Path) -> npt.NDArray[np.float64]:
     """Return the eight outer corners (4, 8) of the box around a mask's voxels above zero, in homogeneous RAS mm."""
     mask = read(path)
-    inside = np.argwhere(np.asarray(mask)[0] > 0)
+    voxels = np.asarray(mask)[0]
+    inside = np.argwhere(np.atleast_3d(voxels) > 0)
     if not len(inside):
         raise InputError(f"The mask {path.name!r} is empty; draw the region first.")
     bounds = np.stack([inside.min(axis=0) - 0.5, inside.max(axis=0) + 0.5])
     corners = np.array(list(product(*bounds.T))).T
     return np.asarray(np.asarray(mask.affine) @ np.vstack([corners, np.ones(corners.shape[1])]))
-
-
-def _first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, without paths that other tools put into it."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]

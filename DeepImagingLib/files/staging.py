@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from DeepImagingLib.errors import InputError, OutputError
+
+LONGEST_NAME = 255  # of one file, on the file systems in use
 
 
 @contextmanager
@@ -24,28 +26,40 @@ def staged(finals: Sequence[Path]) -> Iterator[dict[Path, Path]]:
         into the same folder (one a segment, say) move along.
 
     Raises:
-        InputError: A folder can't be made or written to; raised before anything is computed.
-        OutputError: The disk is full, or writing failed.
+        InputError: A folder can't be made or written to, or a file is asked for twice; raised before anything is
+            computed.
+        OutputError: Nothing was written for a file, or it can't be moved to its place.
     """
     made: list[Path] = []
     stages: dict[Path, Path] = {}
     try:
+        _check_each_once(finals)
         for final in finals:
             made += _make_folder(final)
             stages[final] = _stage_for(final)
         yield {final: stage / final.name for final, stage in stages.items()}
-        _publish(stages)
-    except OSError as error:
-        _remove(made, stages)
-        reason = error.strerror or "writing failed"
-        raise OutputError(
-            f"The results could not be written ({reason}); free space or choose another place."
-        ) from error
+        _publish(_moves(stages))
     except BaseException:
-        _remove(made, stages)
+        _remove_stages(stages)
+        for folder in made:
+            with suppress(OSError):  # not empty: somebody else's files are in it by now
+                folder.rmdir()
         raise
-    for stage in stages.values():
-        shutil.rmtree(stage, ignore_errors=True)
+    _remove_stages(stages)
+
+
+def failed_writing(error: OSError) -> OutputError:
+    """Return what a user reads where the system refuses to write."""
+    return OutputError(
+        f"The results could not be written ({error.strerror or 'writing failed'}); free space or choose another place."
+    )
+
+
+def _check_each_once(finals: Sequence[Path]) -> None:
+    resolved = [final.resolve() for final in finals]
+    for final in finals:
+        if resolved.count(final.resolve()) > 1:
+            raise InputError(f"The output {final.name!r} is asked for twice; give each output its own name.")
 
 
 def _make_folder(final: Path) -> list[Path]:
@@ -55,10 +69,12 @@ def _make_folder(final: Path) -> list[Path]:
         final.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"The folder {str(final.parent)!r} can't be made ({error.strerror}); choose another."
+            f"The folder {str(final.parent)!r} can't be made ({error.strerror}); choose another place."
         ) from error
+    if len(os.fsencode(final.name)) > LONGEST_NAME:
+        raise InputError(f"The output name {final.name[:40]!r}… is too long; give it at most {LONGEST_NAME} bytes.")
     if final.is_dir():
-        raise InputError(f"{str(final)!r} is a folder; name a file.")
+        raise InputError(f"The output {str(final)!r} is a folder; name a file in it.")
     return missing
 
 
@@ -71,20 +87,48 @@ def _stage_for(final: Path) -> Path:
         ) from error
 
 
-def _publish(stages: dict[Path, Path]) -> None:
-    """Move what was written to its final place; an empty stage means that a writer failed without saying so."""
+def _moves(stages: Mapping[Path, Path]) -> dict[Path, Path]:
+    """Return final path → written file for all that was written.
+
+    Raises:
+        OutputError: A stage is empty (a writer failed without saying so), or two files want one place.
+    """
+    moves: dict[Path, Path] = {}
     for final, stage in stages.items():
         written = list(stage.iterdir())
         if not written or any(path.stat().st_size == 0 for path in written):
-            raise OutputError(f"{final.name!r} could not be written; is the disk full?")
-    for final, stage in stages.items():
-        for path in stage.iterdir():
-            os.replace(path, final.parent / path.name)
+            raise OutputError(f"The output {final.name!r} could not be written; is the disk full?")
+        for path in written:
+            target = final.parent / path.name
+            if target in moves or target.is_dir():
+                raise OutputError(f"The place of {path.name!r} is taken; choose another name for the output.")
+            moves[target] = path
+    return moves
 
 
-def _remove(made: Sequence[Path], stages: dict[Path, Path]) -> None:
+def _publish(moves: Mapping[Path, Path]) -> None:
+    """Move every file to its place; where one move fails, put back what was there before."""
+    replaced: dict[Path, Path | None] = {}
+    try:
+        for target, written in moves.items():
+            replaced[target] = _set_aside(target, written)
+            os.replace(written, target)
+    except OSError as error:
+        for target, before in replaced.items():
+            with suppress(OSError):
+                target.unlink(missing_ok=True) if before is None else os.replace(before, target)
+        raise failed_writing(error) from error
+
+
+def _set_aside(target: Path, written: Path) -> Path | None:
+    """Move an older file of that name into the stage; returns where to, None where there is none."""
+    if not target.exists():
+        return None
+    aside = written.with_name(f"{written.name}.before")
+    os.replace(target, aside)
+    return aside
+
+
+def _remove_stages(stages: Mapping[Path, Path]) -> None:
     for stage in stages.values():
         shutil.rmtree(stage, ignore_errors=True)
-    for folder in made:
-        with suppress(OSError):  # not empty: somebody else's files are in it by now
-            folder.rmdir()

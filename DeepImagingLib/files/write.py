@@ -6,9 +6,9 @@ and for each segment its id, name, colour, extent, layer, label value and termin
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,27 +23,62 @@ COMPRESSION = 4  # label maps shrink to about the same size at higher levels, in
 
 
 def write_seg_nrrd(result: Segmentation, path: Path) -> list[Path]:
-    """Write all segments, overlapping ones too, with names, colours and codes; returns the files written."""
-    import nrrd
+    """Write all segments, overlapping ones too, with names, colours and codes; returns the files written.
 
+    The header is written here, because the libraries that write NRRD take ASCII names only, and Slicer's writer needs
+    a scene.
+    """
     layered = len(result.layers) > 1
     data = np.asarray(result.layers if layered else result.layers[0])
-    lps = LPS_TO_RAS @ result.affine
-    header: OrderedDict[str, Any] = OrderedDict()
-    header["space"] = "left-posterior-superior"
-    directions = np.vstack([np.full(3, np.nan), lps[:3, :3].T]) if layered else lps[:3, :3].T
-    header["space directions"] = directions
-    header["kinds"] = (["list"] if layered else []) + ["domain"] * 3
-    header["space origin"] = lps[:3, 3]
-    header["encoding"] = "gzip"
-    header["Segmentation_ContainedRepresentationNames"] = "Binary labelmap|"
-    header["Segmentation_MasterRepresentation"] = "Binary labelmap"
-    header["Segmentation_SourceRepresentation"] = "Binary labelmap"
-    header["Segmentation_ReferenceImageExtentOffset"] = "0 0 0"
+    data = data.astype(data.dtype.newbyteorder("<"))
+    fields = {
+        "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
+        "Segmentation_MasterRepresentation": "Binary labelmap",
+        "Segmentation_SourceRepresentation": "Binary labelmap",
+        "Segmentation_ReferenceImageExtentOffset": "0 0 0",
+    }
     for index, segment in enumerate(result.segments):
-        header.update(_segment_fields(index, segment, result.layers))
-    nrrd.write(str(path), data, header, compression_level=COMPRESSION, index_order="F")
+        fields.update(_segment_fields(index, segment, result.layers))
+    with path.open("wb") as file:
+        file.write(_nrrd_header(data, LPS_TO_RAS @ result.affine, fields).encode("utf-8"))
+        with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=COMPRESSION, mtime=0) as compressed:
+            compressed.write(np.ravel(data, order="F").data)
     return [path]
+
+
+def _nrrd_header(data: npt.NDArray[Any], lps: npt.NDArray[np.float64], fields: Mapping[str, str]) -> str:
+    """Return a NRRD header (format: https://teem.sourceforge.net/nrrd/format.html) of (I, J, K) or (L, I, J, K).
+
+    Args:
+        data: Unsigned integers, written with the first axis fastest.
+        lps: (4, 4) IJK→LPS in mm.
+        fields: Key/value pairs.
+    """
+    layered = data.ndim == 4
+    directions = [_vector(column) for column in lps[:3, :3].T]
+    lines = [
+        "NRRD0004",
+        f"type: {data.dtype.name}",
+        f"dimension: {data.ndim}",
+        "space: left-posterior-superior",
+        f"sizes: {' '.join(str(n) for n in data.shape)}",
+        f"space directions: {' '.join((['none'] if layered else []) + directions)}",
+        f"kinds: {' '.join((['list'] if layered else []) + ['domain'] * 3)}",
+        "endian: little",
+        "encoding: gzip",
+        f"space origin: {_vector(lps[:3, 3])}",
+    ]
+    pairs = [f"{key}:={_escaped(value)}" for key, value in fields.items()]
+    return "\n".join(lines + pairs) + "\n\n"
+
+
+def _vector(values: npt.NDArray[np.float64]) -> str:
+    return f"({','.join(repr(float(value)) for value in values)})"
+
+
+def _escaped(value: str) -> str:
+    """Return a value as NRRD keeps it on one line."""
+    return value.replace("\\", "\\\\").replace("\n", "\\n")
 
 
 def _segment_fields(index: int, segment: Segment, layers: npt.NDArray[Any]) -> dict[str, str]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MOST_NOT_FINITE = 0.5
 # Cosine between two axes: files keep directions in float32, whose rounding stays far below.
 SHEAR_TOLERANCE = 1e-3
+SOFTEST_AIR_HU = -200  # a CT holds air or lung, which lie far below
 SAME_GRID_MM = 1e-2
 
 
@@ -60,6 +61,20 @@ def checked_voxels(image: MetaTensor, name: str) -> tuple[MetaTensor, list[str]]
     return image, notes
 
 
+def unlike_modality(image: MetaTensor, name: str, modality: str) -> str:
+    """Return a note where an image can't well be of the modality the model was made for, "" where it may be."""
+    import torch
+
+    voxels = image.as_tensor()
+    if modality.upper() != "CT" or not bool(torch.isfinite(voxels).any()):
+        return ""
+    finite = voxels[torch.isfinite(voxels)]
+    low, high = float(finite.min()), float(finite.max())
+    if low < SOFTEST_AIR_HU:
+        return ""
+    return f"The model expects CT in Hounsfield units, but the values of {name} run from {low:g} to {high:g}; check it."
+
+
 def check_not_constant(image: MetaTensor, name: str) -> None:
     """Raise InputError where all voxels of a channel are the same."""
     for channel in image.as_tensor():
@@ -75,13 +90,18 @@ def check_same_grid(first: MetaTensor, other: MetaTensor, names: tuple[str, str]
             f"{_capital(names[0])} has {_shape(first)} voxels and {names[1]} {_shape(other)}; "
             "resample all channels of a study to one grid."
         )
-    last = [n - 1 for n in first.shape[1:]] + [0] * (4 - first.ndim)  # of a picture the third index is 0
-    corners = np.array([[0, 0, 0, 1], [*last, 1]]).T
-    apart = np.abs((np.asarray(first.affine) - np.asarray(other.affine)) @ corners).max()
+    apart = millimetres_apart(np.asarray(first.affine), np.asarray(other.affine), tuple(first.shape[1:]))
     if apart > SAME_GRID_MM:
         raise InputError(
             f"{_capital(names[0])} and {names[1]} lie {apart:.2g} mm apart; register and resample them to one grid."
         )
+
+
+def millimetres_apart(first: npt.NDArray[np.float64], other: npt.NDArray[np.float64], shape: tuple[int, ...]) -> float:
+    """Return how far two grids of the same shape lie apart at most, given IJK→RAS (4, 4): at the ends of each axis."""
+    last = [n - 1 for n in shape] + [0] * (3 - len(shape))  # of a picture the third index is 0
+    ends = np.vstack([np.zeros(3), np.diag(last)]).T
+    return float(np.abs((first - other) @ np.vstack([ends, np.ones(4)])).max())
 
 
 def check_dimensions(image: MetaTensor, name: str, volume: bool) -> None:
@@ -90,7 +110,7 @@ def check_dimensions(image: MetaTensor, name: str, volume: bool) -> None:
     if volume and (len(shape) < 3 or 1 in shape):
         raise InputError(
             f"{_capital(name)} is two-dimensional ({_shape(image)} voxels), but the model works on volumes; "
-            "give the whole series."
+            "give a whole series, (C, I, J, K)."
         )
     if not volume and len(shape) > 2 and shape[-1] != 1:
         raise InputError(f"{_capital(name)} is a volume ({_shape(image)} voxels), but the model works on pictures.")

@@ -5,8 +5,8 @@ This is the one place where windows run and answers are mapped back to the input
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -81,7 +81,38 @@ def _predict(
             )
             del output, batch
             final = pipeline.postprocessing(data)[bundle.pred_key]
-    return final.cpu() if isinstance(final, MetaTensor) else MetaTensor(torch.as_tensor(np.asarray(final)))
+    return _located(final, (next(iter(images.values())), prepared))
+
+
+def _located(final: Any, grids: Sequence[Any]) -> MetaTensor:
+    """Return the last tensor with its affine; where a step dropped that, it is told by the shape.
+
+    Args:
+        final: (C, I, J, K), or (I, J, K) where a step took the channel away; an array, a tensor or a MetaTensor.
+        grids: The images whose grid it may have, the first that fits is meant.
+
+    Raises:
+        BundleError: It has the shape of none of them, or holds values that aren't finite.
+    """
+    import torch
+    from monai.data import MetaTensor
+
+    plain = torch.as_tensor(np.asarray(final.cpu() if isinstance(final, torch.Tensor) else final))
+    plain = plain[None] if plain.ndim == grids[0].ndim - 1 else plain
+    if not bool(torch.isfinite(plain.float()).all()):
+        raise BundleError("The network's answer holds values that are not numbers; its weights don't fit this input.")
+    if isinstance(final, MetaTensor) and not _forgotten(final, grids):
+        return MetaTensor(plain, affine=final.affine)
+    for grid in grids:
+        if plain.shape[1:] == grid.shape[1:]:
+            return MetaTensor(plain, affine=grid.affine)
+    raise BundleError("The bundle's post-processing loses the place of its answer, which can't be told from its shape.")
+
+
+def _forgotten(final: MetaTensor, grids: Sequence[Any]) -> bool:
+    """Tell whether an affine is only the identity that a tensor gets which had none."""
+    identity = np.eye(4)
+    return np.array_equal(_square(final), identity) and not any(np.array_equal(_square(g), identity) for g in grids)
 
 
 def on_grid(prediction: MetaTensor, reference: MetaTensor) -> tuple[MetaTensor, list[str]]:

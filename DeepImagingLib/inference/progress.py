@@ -61,6 +61,7 @@ class Monitor:
             raise CancelledError("The run was cancelled; nothing was kept.")
         if self._progress is None:
             return
+        fraction = min(fraction, 1.0)
         elapsed = time.perf_counter() - self._started
         left = elapsed * (1 - fraction) / fraction if fraction > 0 else None
-        self._progress(Progress(self._stage, min(fraction, 1.0), left))
+        self._progress(Progress(self._stage, fraction, left))

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from DeepImagingLib.errors import OutputError
+from DeepImagingLib.files import as_image
 from DeepImagingLib.results import Segmentation
 from DeepImagingLib.scene import overview, views
 from DeepImagingLib.scene.segmentations import show
@@ -23,7 +24,8 @@ CT_WINDOW, CT_LEVEL = 400.0, 40.0  # the soft tissue window of an abdominal CT, 
 FILL_OPACITY = 0.4
 PIXELS = 480
 GOOD_PART = 0.3  # of a segment's widest cut
-FROM_FRONT = np.array([0.25, 1.0, 0.15])
+FROM_FRONT, FROM_ABOVE = np.array([0.25, 1.0, 0.15]), np.array([0.25, 1.0, 0.9])
+FLAT = 0.4  # height over width
 # Structures that enclose the others in a 3-D view, by the meaning of their code, and how far one sees through them.
 SHELLS = {"Lung": 0.25, "Bone": 0.6, "Trunk": 0.15, "Fat": 0.15, "Skeletal muscle": 0.2, "Rib": 0.6}
 
@@ -39,12 +41,12 @@ class ResultExport:
 
     def __init__(self, result: Segmentation, images: Mapping[str, MetaTensor], modality: str = "") -> None:
         self._result = result
-        self._images = images
-        self._isCT = modality.upper() == "CT"
+        self._images = {name: _displayable(image) for name, image in images.items()}
+        self._is_ct = modality.upper() == "CT"
 
     @cached_property
     def _center(self) -> npt.NDArray[np.float64]:
-        return _mostTelling(self._result)
+        return _most_telling(self._result)
 
     @cached_property
     def _scene(self) -> tuple[Any, Any]:
@@ -54,10 +56,10 @@ class ResultExport:
         application = HeadlessApplication()
         volumes = [add_volume(application.mrmlScene(), image, name) for name, image in self._images.items()]
         for volume in volumes:
-            _setWindow(volume, self._isCT)
+            _set_window(volume, self._is_ct)
         segmentation = show(self._result, volumes[0])
-        _setOpacity(segmentation, self._result)
-        _setUpViews(application.mrmlScene(), volumes[0], self._center)
+        _set_opacity(segmentation, self._result)
+        _set_up_views(application.mrmlScene(), volumes[0], self._center)
         return application, volumes[0]
 
     def write_mrb(self, path: Path) -> list[Path]:
@@ -74,35 +76,50 @@ class ResultExport:
 
     def write_png(self, path: Path) -> list[Path]:
         """Draw three slices with masks, a 3-D view and a legend; by matplotlib, saying so, where there is no OpenGL."""
-        plain = not views.canDraw()
-        pictures = self._drawPlain() if plain else self._draw()
+        plain = not views.can_draw()
+        pictures = self._draw_plain() if plain else self._draw()
         overview.compose(pictures, self._result, path, plain)
         return [path]
 
-    def _draw(self) -> dict[str, views.Picture]:
+    def _draw(self) -> dict[str, views.Pixels]:
         """Return the pictures of the slice views and the 3-D view, by name, drawn by Slicer's own managers."""
         application, volume = self._scene
         pictures = {
-            name: views.sliceView(application, name, volume, self._center, PIXELS).draw() for name in views.SLICE_VIEWS
+            name: views.slice_view(application, name, volume, self._center, PIXELS).draw() for name in views.SLICE_VIEWS
         }
-        pictures["3D"] = views.threeDView(application, FROM_FRONT, PIXELS, PIXELS).draw()
+        pictures["3D"] = views.three_d_view(application, _direction(self._result), PIXELS, PIXELS).draw()
         return pictures
 
-    def _drawPlain(self) -> dict[str, views.Picture]:
+    def _draw_plain(self) -> dict[str, views.Pixels]:
         image = next(iter(self._images.values()))
-        window = (CT_WINDOW, CT_LEVEL) if self._isCT else None
-        return overview.drawByMatplotlib(image, self._result, self._center, window)
+        window = (CT_WINDOW, CT_LEVEL) if self._is_ct else None
+        return overview.draw_by_matplotlib(image, self._result, self._center, window)
 
 
-def _setWindow(volume: Any, isCT: bool) -> None:
+def _direction(result: Segmentation) -> npt.NDArray[np.float64]:
+    """Return from where to look (3,) RAS: from the front, and from above at what is flat."""
+    extent = np.abs(result.affine[:3, :3]) @ np.array(result.layers.shape[1:])
+    return FROM_ABOVE if extent[2] < FLAT * extent[0] else FROM_FRONT
+
+
+def _displayable(image: MetaTensor) -> MetaTensor:
+    """Return the image as a volume (C, I, J, K) without gaps: a picture one voxel deep, NaN at the minimum."""
+    voxels = image.numpy()
+    finite = np.isfinite(voxels)
+    if not finite.all():
+        voxels = np.where(finite, voxels, voxels[finite].min())
+    return as_image(voxels if voxels.ndim == 4 else voxels[..., None], np.asarray(image.affine))
+
+
+def _set_window(volume: Any, is_ct: bool) -> None:
     display = volume.GetDisplayNode()
-    if isCT:
+    if is_ct:
         display.AutoWindowLevelOff()
         display.SetWindowLevel(CT_WINDOW, CT_LEVEL)
     display.SetInterpolate(True)
 
 
-def _setOpacity(node: Any, result: Segmentation) -> None:
+def _set_opacity(node: Any, result: Segmentation) -> None:
     display = node.GetDisplayNode()
     display.SetOpacity2DFill(FILL_OPACITY)
     display.SetOpacity2DOutline(1.0)
@@ -111,7 +128,7 @@ def _setOpacity(node: Any, result: Segmentation) -> None:
         display.SetSegmentOpacity3D(segment.id, SHELLS.get(meaning, 1.0))
 
 
-def _mostTelling(result: Segmentation) -> npt.NDArray[np.float64]:
+def _most_telling(result: Segmentation) -> npt.NDArray[np.float64]:
     """Return the RAS point (3,) whose three slices show the most: on each axis where the most segments meet.
 
     A segment counts where its cut is a good part of its widest one, so that specks don't decide; among slices with
@@ -130,9 +147,9 @@ def _mostTelling(result: Segmentation) -> npt.NDArray[np.float64]:
     return np.asarray((result.affine @ ijk)[:3])
 
 
-def _setUpViews(scene: Any, volume: Any, center: npt.NDArray[np.float64]) -> None:
+def _set_up_views(scene: Any, volume: Any, center: npt.NDArray[np.float64]) -> None:
     """Put the nodes into the scene by which Slicer opens it in four views, on the scan, at the telling place."""
-    views.addLayout(scene)
+    views.add_layout(scene)
     for name in views.SLICE_VIEWS:
         scene.GetSingletonNode(name, "vtkMRMLSliceNode").JumpSliceByOffsetting(*center)
         scene.GetSingletonNode(name, "vtkMRMLSliceCompositeNode").SetBackgroundVolumeID(volume.GetID())

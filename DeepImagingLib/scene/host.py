@@ -13,6 +13,14 @@ def available() -> bool:
     return importlib.util.find_spec("slicer") is not None
 
 
+def require() -> None:
+    """Raise DeepImagingError, with its remedy, where neither Slicer nor `slicer-core` is there."""
+    if not available():
+        raise DeepImagingError(
+            "A Slicer scene needs 3D Slicer, or the slicer-core package: pip install deepimaging[headless]."
+        )
+
+
 def host() -> Any:
     """Return Slicer's application: the running one, else one without a window, started once per process.
 
@@ -22,10 +30,7 @@ def host() -> Any:
     Raises:
         DeepImagingError: Neither Slicer nor `slicer-core` is there.
     """
-    if not available():
-        raise DeepImagingError(
-            "A Slicer scene needs 3D Slicer, or the slicer-core package: pip install deepimaging[headless]."
-        )
+    require()
     import slicer
 
     if not hasattr(slicer, "app"):

@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from DeepImagingLib.results import Segmentation
+from DeepImagingLib.scene.views import Pixels
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
-
-Picture = npt.NDArray[np.uint8]
 
 # View name → title, letters at its left, right, top and bottom edge: as radiologists look at patients, from the
 # feet and from the front, so that the patient's right is on the left of the picture.
@@ -26,11 +25,12 @@ PANELS = {
 # RAS axis that grows to the right and upward in each view, with its sign.
 SLICE_AXES = {"Red": ((0, -1), (1, 1)), "Green": ((0, -1), (2, 1)), "Yellow": ((1, -1), (2, 1))}
 THROUGH = {"Red": 2, "Green": 1, "Yellow": 0}
+LEAST_ML = 0.1  # less is a speck, not a finding
 MOST_LEGEND_ROWS = 26
 PLAIN_NOTE = "drawn by matplotlib: no OpenGL library was found"
 
 
-def compose(pictures: dict[str, Picture], result: Segmentation, path: Path, plain: bool = False) -> None:
+def compose(pictures: dict[str, Pixels], result: Segmentation, path: Path, plain: bool = False) -> None:
     """Write the overview.
 
     Args:
@@ -52,26 +52,34 @@ def compose(pictures: dict[str, Picture], result: Segmentation, path: Path, plai
         _draw_panel(axes, pictures[name], title, letters)
     legend = figure.add_subplot(grid[:, 2])
     _draw_legend(legend, result)
-    if plain:
-        figure.text(0.5, 0.005, PLAIN_NOTE, color="0.7", ha="center", fontsize=8)
+    figure.text(0.01, 0.006, _footer(result, plain), color="0.7", fontsize=8)
     figure.savefig(path, facecolor="black")
 
 
-def _draw_panel(axes: Any, picture: Picture, title: str, letters: str) -> None:
+def _footer(result: Segmentation, plain: bool) -> str:
+    """Say what made the picture, since it will be passed on alone."""
+    made_by = f"{result.provenance.bundle} {result.provenance.version}" if result.provenance else "no model"
+    told = [made_by, "the patient's right is on the left", "not for clinical use", *([PLAIN_NOTE] if plain else [])]
+    return " · ".join(told)
+
+
+def _draw_panel(axes: Any, picture: Pixels, title: str, letters: str) -> None:
     axes.imshow(picture, interpolation="antialiased")
     axes.set_axis_off()
     axes.set_title(title, color="white", fontsize=11, pad=4)
     places = ((0.02, 0.5), (0.98, 0.5), (0.5, 0.97), (0.5, 0.03))
     for letter, (x, y) in zip(letters, places, strict=True):
-        axes.text(x, y, letter, transform=axes.transAxes, color="#ffd24d", fontsize=12, ha="center", va="center")
+        backing = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 1.5}
+        style = {"color": "#ffd24d", "fontsize": 12, "ha": "center", "va": "center", "bbox": backing}
+        axes.text(x, y, letter, transform=axes.transAxes, **style)
 
 
 def _draw_legend(axes: Any, result: Segmentation) -> None:
-    """List the segments that were found, largest volumes included, in the bundle's order."""
+    """List the segments that were found with their volumes, in the bundle's order, as far as there is room."""
     from matplotlib.patches import Rectangle
 
     volumes = result.millilitres()
-    found = [s for s in result.segments if volumes[s.id] > 0]
+    found = [s for s in result.segments if volumes[s.id] >= LEAST_ML]
     axes.set_axis_off()
     axes.set_xlim(0, 1)
     axes.set_ylim(MOST_LEGEND_ROWS + 2, 0)
@@ -87,9 +95,9 @@ def _draw_legend(axes: Any, result: Segmentation) -> None:
         axes.text(0, MOST_LEGEND_ROWS + 1.6, f"and {len(found) - MOST_LEGEND_ROWS} more", color="0.8", fontsize=10)
 
 
-def drawByMatplotlib(
+def draw_by_matplotlib(
     image: MetaTensor, result: Segmentation, center: npt.NDArray[np.float64], window: tuple[float, float] | None
-) -> dict[str, Picture]:
+) -> dict[str, Pixels]:
     """Return the four pictures without OpenGL: slices sampled in RAS, and a frontal projection for the 3-D view.
 
     Args:
@@ -150,7 +158,7 @@ def _slice_indices(
 
 def _projection(
     affine: npt.NDArray[np.float64], colors: npt.NDArray[np.float32], center: npt.NDArray[np.float64]
-) -> Picture:
+) -> Pixels:
     """Return what is seen from the front: of each line of sight the foremost colour, darker with depth."""
     shape = colors.shape[:3]
     reach = np.linalg.norm(affine[:3, :3] @ np.array(shape))

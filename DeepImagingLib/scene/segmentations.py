@@ -6,12 +6,11 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.files.write import terminology_tag
+from DeepImagingLib.inference.checks import millimetres_apart
 from DeepImagingLib.results import Segment, Segmentation
-from DeepImagingLib.scene.volumes import asImageData, asMatrix, localFromIjk, worldFromLocal
+from DeepImagingLib.scene.volumes import as_image_data, as_matrix, local_from_ijk, world_from_local
 
 SAME_PLACE_MM = 0.01
 PROVENANCE_ATTRIBUTE = "DeepImaging.Provenance"
@@ -34,7 +33,7 @@ def show(result: Segmentation, reference: Any, *, surface: bool = True) -> Any:
     Raises:
         InputError: The reference was changed or moved since it was read.
     """
-    _checkReference(result, reference)
+    _check_reference(result, reference)
     scene = reference.GetScene()
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{reference.GetName()} segmentation")
     try:
@@ -42,7 +41,7 @@ def show(result: Segmentation, reference: Any, *, surface: bool = True) -> Any:
         # First the transform: the reference geometry is taken relative to it.
         node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
         node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
-        _addSegments(node, result, localFromIjk(reference))
+        _add_segments(node, result, local_from_ijk(reference))
         if surface:
             node.CreateClosedSurfaceRepresentation()
         if result.provenance is not None:
@@ -54,38 +53,37 @@ def show(result: Segmentation, reference: Any, *, surface: bool = True) -> Any:
     return node
 
 
-def _checkReference(result: Segmentation, reference: Any) -> None:
-    imageData = reference.GetImageData()
-    shape = imageData.GetDimensions() if imageData is not None else ()
+def _check_reference(result: Segmentation, reference: Any) -> None:
+    image_data = reference.GetImageData()
+    shape = image_data.GetDimensions() if image_data is not None else ()
     if tuple(shape) != result.layers.shape[1:]:
         raise InputError("The volume has another size than when the run started; run again on the volume as it is now.")
-    world = worldFromLocal(reference) @ localFromIjk(reference)
-    corners = np.array([[0, 0, 0, 1], [*(n - 1 for n in shape), 1]]).T
-    if np.abs((world - result.affine) @ corners).max() > SAME_PLACE_MM:
+    world = world_from_local(reference) @ local_from_ijk(reference)
+    if millimetres_apart(world, result.affine, tuple(shape)) > SAME_PLACE_MM:
         raise InputError("The volume was moved since the run started; run again on the volume where it is now.")
 
 
-def _addSegments(node: Any, result: Segmentation, localFromIjk: Any) -> None:
+def _add_segments(node: Any, result: Segmentation, local_from_ijk: Any) -> None:
     """Add every segment; those of one layer share one labelmap, as Slicer keeps them."""
-    labelmaps = [_labelmap(layer, localFromIjk) for layer in result.layers]
+    labelmaps = [_labelmap(layer, local_from_ijk) for layer in result.layers]
     segmentation = node.GetSegmentation()
-    segmentation.SetSourceRepresentationName(_binaryLabelmap())
+    segmentation.SetSourceRepresentationName(_binary_labelmap())
     for segment in result.segments:
         segmentation.AddSegment(_segment(segment, labelmaps[segment.layer]), segment.id)
 
 
-def _binaryLabelmap() -> str:
+def _binary_labelmap() -> str:
     import slicer
 
     return str(slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName())
 
 
-def _labelmap(layer: Any, localFromIjk: Any) -> Any:
+def _labelmap(layer: Any, local_from_ijk: Any) -> Any:
     import slicer
 
     labelmap = slicer.vtkOrientedImageData()
-    labelmap.ShallowCopy(asImageData(layer))
-    labelmap.SetGeometryFromImageToWorldMatrix(asMatrix(localFromIjk))
+    labelmap.ShallowCopy(as_image_data(layer))
+    labelmap.SetGeometryFromImageToWorldMatrix(as_matrix(local_from_ijk))
     return labelmap
 
 
@@ -96,7 +94,7 @@ def _segment(segment: Segment, labelmap: Any) -> Any:
     made.SetName(segment.name)
     made.SetColor(*segment.color)
     made.SetLabelValue(segment.value)
-    made.AddRepresentation(_binaryLabelmap(), labelmap)
+    made.AddRepresentation(_binary_labelmap(), labelmap)
     if segment.terminology is not None:
         made.SetTag("TerminologyEntry", terminology_tag(segment.terminology))
     return made
@@ -109,16 +107,15 @@ def _file(scene: Any, node: Any, reference: Any, result: Segmentation) -> None:
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     if hierarchy is None:
         return
-    referenceItem = hierarchy.GetItemByDataNode(reference)
-    if not referenceItem:
-        referenceItem = hierarchy.CreateItem(hierarchy.GetSceneItemID(), reference)
-    folder = hierarchy.CreateFolderItem(hierarchy.GetItemParent(referenceItem), _folderName(result))
-    item = hierarchy.GetItemByDataNode(node)
-    if item:
-        hierarchy.SetItemParent(item, folder)
-    else:
-        hierarchy.CreateItem(folder, node)
+    beside = _item(hierarchy, reference, hierarchy.GetSceneItemID())
+    folder = hierarchy.CreateFolderItem(hierarchy.GetItemParent(beside), _folder_name(result))
+    hierarchy.SetItemParent(_item(hierarchy, node, folder), folder)
 
 
-def _folderName(result: Segmentation) -> str:
+def _item(hierarchy: Any, node: Any, parent: int) -> int:
+    """Return the item of a node, made under `parent` where there is none."""
+    return int(hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(parent, node))
+
+
+def _folder_name(result: Segmentation) -> str:
     return result.provenance.bundle if result.provenance is not None else "Segmentation"

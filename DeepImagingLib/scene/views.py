@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Picture = npt.NDArray[np.uint8]
+from DeepImagingLib.scene.host import available
+
+Pixels = npt.NDArray[np.uint8]
 
 SLICE_MANAGERS = (
     "vtkMRMLModelSliceDisplayableManager",
@@ -41,8 +43,10 @@ MARGIN = 0.92
 
 
 @cache
-def canDraw() -> bool:
-    """Tell whether VTK can draw without a screen here; tried in a process of its own, since a failure may end it."""
+def can_draw() -> bool:
+    """Tell whether Slicer's views can be drawn here; tried in a process of its own, since a failure may end it."""
+    if not available():
+        return False
     try:
         probe = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, timeout=PROBE_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -58,15 +62,15 @@ class View:
         window: The vtkRenderWindow.
         renderer: Its first renderer.
         node: The view node.
-        keepAlive: Displayable manager group, logics and interactor.
+        keep_alive: Displayable manager group, logics and interactor.
     """
 
     window: Any
     renderer: Any
     node: Any
-    keepAlive: tuple[Any, ...]
+    keep_alive: tuple[Any, ...]
 
-    def draw(self) -> Picture:
+    def draw(self) -> Pixels:
         """Render and return the pixels (rows, columns, 3), first row on top."""
         import vtk
         from vtk.util.numpy_support import vtk_to_numpy
@@ -82,7 +86,7 @@ class View:
         return np.ascontiguousarray(pixels.reshape(height, width, 3)[::-1])
 
 
-def addLayout(scene: Any) -> None:
+def add_layout(scene: Any) -> None:
     """Add Slicer's four-up layout and the view nodes it shows; the views below draw these nodes."""
     import slicer
 
@@ -96,13 +100,13 @@ def addLayout(scene: Any) -> None:
         scene.AddNode(composite)
 
 
-def sliceView(application: Any, name: str, volumeNode: Any, center: npt.NDArray[np.float64], size: int) -> View:
+def slice_view(application: Any, name: str, volume_node: Any, center: npt.NDArray[np.float64], size: int) -> View:
     """Return a slice view of a volume through a point.
 
     Args:
         application: Whose scene, with its layout, and logics are used.
         name: "Red" (axial), "Green" (coronal) or "Yellow" (sagittal).
-        volumeNode: The background.
+        volume_node: The background.
         center: (3,) RAS mm that the slice passes through.
         size: Pixels along each side.
     """
@@ -110,7 +114,7 @@ def sliceView(application: Any, name: str, volumeNode: Any, center: npt.NDArray[
 
     window, renderer, interactor = _window(size, size)
     renderer.GetActiveCamera().ParallelProjectionOn()
-    _addOverlayLayer(window)
+    _add_overlay_layer(window)
     mapper = vtk.vtkImageMapper()
     mapper.SetColorWindow(255)
     mapper.SetColorLevel(127.5)
@@ -123,10 +127,10 @@ def sliceView(application: Any, name: str, volumeNode: Any, center: npt.NDArray[
     import slicer
 
     group = _managers(application, slicer.vtkMRMLSliceViewDisplayableManagerFactory, SLICE_MANAGERS, renderer)
-    logic = _sliceLogic(application, name)
+    logic = _slice_logic(application, name)
     node = logic.GetSliceNode()
     group.SetMRMLDisplayableNode(node)
-    logic.GetSliceCompositeNode().SetBackgroundVolumeID(volumeNode.GetID())
+    logic.GetSliceCompositeNode().SetBackgroundVolumeID(volume_node.GetID())
     logic.ResizeSliceNode(size, size)
     logic.FitSliceToBackground()
     node.JumpSliceByOffsetting(*center)
@@ -136,7 +140,7 @@ def sliceView(application: Any, name: str, volumeNode: Any, center: npt.NDArray[
     return View(window, renderer, node, (interactor, group, logic, mapper))
 
 
-def _addOverlayLayer(window: Any) -> None:
+def _add_overlay_layer(window: Any) -> None:
     import vtk
 
     overlay = vtk.vtkRenderer()
@@ -146,7 +150,7 @@ def _addOverlayLayer(window: Any) -> None:
     window.AddRenderer(overlay)
 
 
-def _sliceLogic(application: Any, name: str) -> Any:
+def _slice_logic(application: Any, name: str) -> Any:
     import slicer
 
     scene = application.mrmlScene()
@@ -159,7 +163,7 @@ def _sliceLogic(application: Any, name: str) -> Any:
     return logic
 
 
-def threeDView(application: Any, direction: npt.NDArray[np.float64], width: int, height: int) -> View:
+def three_d_view(application: Any, direction: npt.NDArray[np.float64], width: int, height: int) -> View:
     """Return a 3-D view of the scene, seen from `direction` (3,) RAS, upright and framed."""
     import slicer
 
@@ -211,10 +215,10 @@ def _window(width: int, height: int) -> tuple[Any, Any, Any]:
     return window, renderer, interactor
 
 
-def _managers(application: Any, factoryClass: Any, names: tuple[str, ...], renderer: Any) -> Any:
+def _managers(application: Any, factory_class: Any, names: tuple[str, ...], renderer: Any) -> Any:
     import slicer
 
-    factory = factoryClass.GetInstance()
+    factory = factory_class.GetInstance()
     factory.SetMRMLApplicationLogic(application.applicationLogic())
     for name in names:
         if not factory.IsDisplayableManagerRegistered(name):

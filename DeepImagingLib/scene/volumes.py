@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from monai.data import MetaTensor
 
 
-def read(volumeNode: Any) -> MetaTensor:
+def read(volume_node: Any) -> MetaTensor:
     """Return the image of a volume node: its voxels, and its geometry in the world.
 
     A linear parent transform is part of the affine, so that the network sees the patient as the views show it.
 
     Args:
-        volumeNode: A scalar, label map or vector volume node.
+        volume_node: A scalar, label map or vector volume node.
 
     Returns:
         (C, I, J, K) float32, with the affine IJK→RAS in mm of the world.
@@ -28,43 +28,43 @@ def read(volumeNode: Any) -> MetaTensor:
     Raises:
         InputError: There is no volume, it has no voxels, or its parent transform isn't linear.
     """
-    if volumeNode is None or not volumeNode.IsA("vtkMRMLVolumeNode"):
+    if volume_node is None or not volume_node.IsA("vtkMRMLVolumeNode"):
         raise InputError("There is no volume to work on; load a scan into the scene and select it.")
     name = "the volume"
-    imageData = volumeNode.GetImageData()
-    if imageData is None or imageData.GetPointData().GetScalars() is None or not imageData.GetNumberOfPoints():
+    image_data = volume_node.GetImageData()
+    if image_data is None or image_data.GetPointData().GetScalars() is None or not image_data.GetNumberOfPoints():
         raise InputError(f"{name.capitalize()} has no voxels; load its data first.")
-    return as_image(_array(imageData), worldFromIjk(volumeNode))
+    return as_image(_array(image_data), world_from_ijk(volume_node))
 
 
-def _array(imageData: Any) -> npt.NDArray[Any]:
+def _array(image_data: Any) -> npt.NDArray[Any]:
     """Return vtkImageData as (C, I, J, K)."""
     from vtk.util.numpy_support import vtk_to_numpy
 
-    scalars = vtk_to_numpy(imageData.GetPointData().GetScalars())
-    kji = scalars.reshape(*reversed(imageData.GetDimensions()), -1)
+    scalars = vtk_to_numpy(image_data.GetPointData().GetScalars())
+    kji = scalars.reshape(*reversed(image_data.GetDimensions()), -1)
     return kji.transpose(3, 2, 1, 0)
 
 
-def worldFromIjk(volumeNode: Any) -> npt.NDArray[np.float64]:
+def world_from_ijk(volume_node: Any) -> npt.NDArray[np.float64]:
     """Return (4, 4) IJK→world RAS in mm of a volume node, through its parent transforms.
 
     Raises:
         InputError: A parent transform isn't linear.
     """
-    return worldFromLocal(volumeNode) @ localFromIjk(volumeNode)
+    return world_from_local(volume_node) @ local_from_ijk(volume_node)
 
 
-def localFromIjk(volumeNode: Any) -> npt.NDArray[np.float64]:
+def local_from_ijk(volume_node: Any) -> npt.NDArray[np.float64]:
     """Return (4, 4) IJK→RAS in mm of a volume node, without its parent transforms."""
     import vtk
 
     matrix = vtk.vtkMatrix4x4()
-    volumeNode.GetIJKToRASMatrix(matrix)
-    return asArray(matrix)
+    volume_node.GetIJKToRASMatrix(matrix)
+    return as_array(matrix)
 
 
-def worldFromLocal(node: Any) -> npt.NDArray[np.float64]:
+def world_from_local(node: Any) -> npt.NDArray[np.float64]:
     """Return (4, 4) of a node's parent transforms, the identity without one; raises InputError for non-linear ones."""
     import vtk
 
@@ -78,15 +78,15 @@ def worldFromLocal(node: Any) -> npt.NDArray[np.float64]:
         )
     matrix = vtk.vtkMatrix4x4()
     parent.GetMatrixTransformToWorld(matrix)
-    return asArray(matrix)
+    return as_array(matrix)
 
 
-def asArray(matrix: Any) -> npt.NDArray[np.float64]:
+def as_array(matrix: Any) -> npt.NDArray[np.float64]:
     """Return a vtkMatrix4x4 as (4, 4)."""
     return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
 
 
-def asMatrix(array: npt.NDArray[np.float64]) -> Any:
+def as_matrix(array: npt.NDArray[np.float64]) -> Any:
     """Return (4, 4) as a vtkMatrix4x4."""
     import vtk
 
@@ -99,8 +99,8 @@ def add_volume(scene: Any, image: MetaTensor, name: str = "scan") -> Any:
     """Add a scalar volume node that holds the first channel of `image` (C, I, J, K); returns the node."""
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     voxels = _storable(np.asarray(image.as_tensor()[0]))
-    node.SetAndObserveImageData(asImageData(voxels))
-    node.SetIJKToRASMatrix(asMatrix(np.asarray(image.affine)))
+    node.SetAndObserveImageData(as_image_data(voxels))
+    node.SetIJKToRASMatrix(as_matrix(np.asarray(image.affine)))
     node.CreateDefaultDisplayNodes()
     return node
 
@@ -115,12 +115,12 @@ def _storable(voxels: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
     return voxels
 
 
-def asImageData(voxels: npt.NDArray[Any]) -> Any:
+def as_image_data(voxels: npt.NDArray[Any]) -> Any:
     """Return (I, J, K) as vtkImageData that owns a copy of the voxels."""
     import vtk
     from vtk.util.numpy_support import numpy_to_vtk
 
-    imageData = vtk.vtkImageData()
-    imageData.SetDimensions(*voxels.shape)
-    imageData.GetPointData().SetScalars(numpy_to_vtk(np.ravel(voxels, order="F"), deep=True))
-    return imageData
+    image_data = vtk.vtkImageData()
+    image_data.SetDimensions(*voxels.shape)
+    image_data.GetPointData().SetScalars(numpy_to_vtk(np.ravel(voxels, order="F"), deep=True))
+    return image_data

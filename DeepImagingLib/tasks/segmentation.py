@@ -6,61 +6,68 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from DeepImagingLib.results import Segment
-from DeepImagingLib.tasks.terminology import look_up
+from DeepImagingLib.results import Segment, label_counts
+from DeepImagingLib.tasks.terminology import Color, look_up, spread_color
 
 Layers = npt.NDArray[np.unsignedinteger[Any]]
 BACKGROUND = 0
 PROBABILITY_THRESHOLD = 0.5
 
 
-def decode(prediction: npt.NDArray[Any], labels: Mapping[int, str]) -> tuple[Layers, tuple[Segment, ...], bool]:
+def decode(
+    prediction: npt.NDArray[Any], labels: Mapping[int, str], exclusive: bool | None = None
+) -> tuple[Layers, tuple[Segment, ...], bool]:
     """Turn the output of a bundle's post-processing into layers.
 
     Args:
         prediction: (C, I, J, K). One channel is a label map, or a mask where `labels` names one structure only.
-            Several channels with a background exclude each other and the largest wins; without a background
-            each is a mask of its own, which may overlap the others.
+            Of several channels that exclude each other the largest wins; else each is a mask of its own.
         labels: Channel number (or value, for a label map) to name.
+        exclusive: Whether channels exclude each other, as the bundle's steps tell. Where they don't tell, channels
+            with a background among them do.
 
     Returns:
         layers (L, I, J, K) unsigned integers, the segments, and whether they exclude each other.
     """
-    if prediction.shape[0] > 1 and not _has_background(labels):
-        return _overlapping(prediction > PROBABILITY_THRESHOLD, labels)
-    if prediction.shape[0] > 1:
-        values = prediction.argmax(axis=0)
-    elif len(labels) < 2:
-        labels = {1: next(iter(labels.values()), "segment")}
-        values = prediction[0] > PROBABILITY_THRESHOLD
-    else:
-        values = np.rint(prediction[0])
-    return _exclusive(values, labels, prediction.shape[0])
+    if len(prediction) == 1:
+        return _label_map(prediction[0], labels)
+    has_background = _is_background(labels.get(BACKGROUND, ""))
+    if has_background or exclusive or (exclusive is None and not labels):
+        return _exclusive(prediction.argmax(axis=0), labels, len(prediction))
+    return _overlapping(prediction > PROBABILITY_THRESHOLD, labels)
 
 
-def _has_background(labels: Mapping[int, str]) -> bool:
-    return labels.get(BACKGROUND, "background").strip().lower() == "background"
+def _is_background(name: str) -> bool:
+    return name.strip().lower() == "background"
+
+
+def _label_map(values: npt.NDArray[Any], labels: Mapping[int, str]) -> tuple[Layers, tuple[Segment, ...], bool]:
+    """Read a map of values: the bundle's channel numbers, or 0 and 1 where it names a single structure."""
+    values = np.rint(values)
+    if len(labels) == 1 and values.max() <= 1 and not _is_background(next(iter(labels.values()))):
+        labels = {1: next(iter(labels.values()))}
+    return _exclusive(values, labels, 1)
 
 
 def _exclusive(
     values: npt.NDArray[Any], labels: Mapping[int, str], channels: int
 ) -> tuple[Layers, tuple[Segment, ...], bool]:
-    names = dict(labels)
-    for value in range(channels):  # channels that the metadata forgot still have a number
-        names.setdefault(value, f"label {value}")
-    for value in np.unique(values.astype(np.int64)):
-        names.setdefault(int(value), f"label {int(value)}")
+    largest = max(int(values.max()), channels - 1, *labels, 1)
+    layer = np.clip(values, 0, None).astype(_smallest_type(largest))
+    # Channels that the metadata forgot still have a number.
+    present = np.flatnonzero(label_counts(layer)[1:]) + 1
+    names = {int(v): f"label {v}" for v in (*range(1, channels), *present)} | dict(labels)
     names.pop(BACKGROUND, None)
-    layer = values.astype(_smallest_type(max(names, default=1)))
     ordered = sorted(names.items())
     ids = unique_ids([name for _, name in ordered])
-    segments = tuple(_segment(id_, name, 0, value) for id_, (value, name) in zip(ids, ordered, strict=True))
-    return layer[None], segments, True
+    segments = [_segment(id_, name, 0, value) for id_, (value, name) in zip(ids, ordered, strict=True)]
+    return layer[None], _told_apart(segments), True
 
 
 def _overlapping(masks: npt.NDArray[np.bool_], labels: Mapping[int, str]) -> tuple[Layers, tuple[Segment, ...], bool]:
@@ -75,7 +82,19 @@ def _overlapping(masks: npt.NDArray[np.bool_], labels: Mapping[int, str]) -> tup
             layers.append(np.zeros(mask.shape, dtype))
         layers[index][mask] = channel + 1
         segments.append(_segment(id_, names[channel], index, channel + 1))
-    return np.stack(layers), tuple(segments), False
+    return np.stack(layers), _told_apart(segments), False
+
+
+def _told_apart(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    """Return the segments with another colour for each whose colour is taken already."""
+    taken: set[Color] = set()
+    told = []
+    for segment in segments:
+        free = (spread_color(index) for index in itertools.count(segment.value))
+        color = segment.color if segment.color not in taken else next(c for c in free if c not in taken)
+        taken.add(color)
+        told.append(replace(segment, color=color))
+    return tuple(told)
 
 
 def _smallest_type(largest: int) -> type[np.unsignedinteger[Any]]:
@@ -88,11 +107,12 @@ def _segment(id_: str, name: str, layer: int, value: int) -> Segment:
 
 
 def unique_ids(names: Sequence[str]) -> list[str]:
-    """Return an ASCII id for each name, fit for file names, each once."""
+    """Return an ASCII id for each name, fit for file names, each once also where file names ignore case."""
     ids: list[str] = []
     for name in names:
         plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
         slug = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_") or "segment"
+        taken = {id_.lower() for id_ in ids}
         candidates = (slug if count == 1 else f"{slug}_{count}" for count in itertools.count(1))
-        ids.append(next(candidate for candidate in candidates if candidate not in ids))
+        ids.append(next(candidate for candidate in candidates if candidate.lower() not in taken))
     return ids

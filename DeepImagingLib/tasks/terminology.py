@@ -52,7 +52,7 @@ def look_up(name: str, index: int = 0) -> tuple[Terminology | None, Color]:
     side = next((s for s in SIDES if s in words), None)
     entry = _table().get(words.difference(SIDES))
     if entry is None or side is None:
-        return (None, _spread_color(index)) if entry is None else (entry.terminology, entry.color)
+        return (None, spread_color(index)) if entry is None else (entry.terminology, entry.color)
     shade = LEFT_SHADE if side == "left" else 1.0
     red, green, blue = (shade * c for c in entry.color)
     return Terminology(entry.terminology.category, entry.terminology.type, SIDES[side]), (red, green, blue)
@@ -79,6 +79,6 @@ def _table() -> dict[frozenset[str], Entry]:
     return table
 
 
-def _spread_color(index: int) -> Color:
+def spread_color(index: int) -> Color:
     """Return the index-th of a sequence of colours whose hues lie as far apart as can be."""
     return colorsys.hsv_to_rgb((index * GOLDEN_RATIO) % 1.0, 0.55, 0.9)

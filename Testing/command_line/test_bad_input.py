@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import shutil
 import signal
 import subprocess
@@ -37,6 +37,7 @@ def refused(call, tmp_path):
         assert outcome.code == code, outcome.err
         assert "Traceback" not in outcome.err
         assert outcome.err.count("\n") == 1, outcome.err
+        assert not re.search(r"[a-z)]\. [A-Z]", outcome.err), f"more than one sentence: {outcome.err}"
         assert sorted(tmp_path.rglob("*")) == before
         return outcome.err
 
@@ -94,6 +95,14 @@ class TestImages:
         image.header["sform_code"] = image.header["qform_code"] = 0
         nibabel.save(image, tmp_path / "flat.nii.gz")
         assert "spacing of 1 × 0 × 2 mm" in refused(tmp_path / "flat.nii.gz", "--model", bundle)
+
+    def test_colours(self, refused, bundle, tmp_path) -> None:
+        colours = np.zeros((8, 8, 8), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+        nibabel.save(nibabel.Nifti1Image(colours, GRID), tmp_path / "rgb.nii.gz")
+        assert "holds colours" in refused(tmp_path / "rgb.nii.gz", "--model", bundle)
+
+    def test_a_name_too_long_for_the_system(self, refused, bundle, tmp_path) -> None:
+        assert "can't be read" in refused(tmp_path / ("x" * 300), "--model", bundle)
 
     def test_a_sheared_grid(self, refused, bundle, tmp_path) -> None:
         grid = GRID.copy()
@@ -194,10 +203,18 @@ class TestWriting:
         (tmp_path / "file").write_text("")
         assert "can't be made" in refused(scan, "--model", bundle, output=tmp_path / "file" / "out.seg.nrrd")
 
-    @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="everything can be written by root")
-    def test_a_folder_that_cannot_be_written_to(self, refused, bundle, scan, tmp_path) -> None:
-        (tmp_path / "locked").mkdir(mode=0o500)
-        assert "can't be written to" in refused(scan, "--model", bundle, output=tmp_path / "locked" / "out.seg.nrrd")
+    @pytest.mark.skipif(not Path("/proc/self").exists(), reason="/proc is a folder that even root can't write to")
+    def test_a_folder_that_cannot_be_written_to(self, refused, bundle, scan) -> None:
+        assert "can't be written to" in refused(scan, "--model", bundle, output=Path("/proc/out.seg.nrrd"))
+
+    def test_an_output_that_is_the_input(self, refused, bundle, scan) -> None:
+        before = scan.read_bytes()
+        assert "would replace an input" in refused(scan, "--model", bundle, output=scan)
+        assert scan.read_bytes() == before
+
+    def test_an_output_asked_for_twice(self, refused, bundle, scan, tmp_path) -> None:
+        again = ("--output", tmp_path / "out.json")
+        assert "asked for twice" in refused(scan, "--model", bundle, *again, output=tmp_path / "out.json")
 
     @pytest.mark.skipif(sys.platform == "win32", reason="a file size limit stands for a full disk")
     @pytest.mark.parametrize("ending", [".seg.nrrd", ".nii.gz", ".mrb", ".png"])
@@ -227,14 +244,15 @@ class TestCancelling:
         assert seen[-1] == "Network"
 
     @pytest.mark.skipif(sys.platform == "win32", reason="sends the signal of Ctrl-C")
-    def test_an_interrupted_command_leaves_nothing(self, bundle, scan, tmp_path) -> None:
+    @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+    def test_an_interrupted_command_leaves_nothing(self, bundle, scan, tmp_path, sent) -> None:
         words = ["run", scan, "--model", bundle, "--output", tmp_path / "results" / "out.seg.nrrd"]
         process = subprocess.Popen(
             [sys.executable, "-m", "DeepImagingLib", *map(str, words)], stderr=subprocess.PIPE, text=True
         )
         while not (tmp_path / "results").exists() and process.poll() is None:
             time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         _, said = process.communicate(timeout=60)
         assert process.returncode == FAILED
         assert "cancelled" in said

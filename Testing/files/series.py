@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless, generate_uid
 
 ROWS, COLUMNS = 6, 8
 SPACING = (0.5, 0.75)  # between rows (J), between columns (I)
@@ -21,6 +21,7 @@ def write_series(
     orientation: Sequence[float] = (1, 0, 0, 0, 1, 0),
     uid: str | None = None,
     seed: int = 0,
+    compressed: bool = False,
 ) -> np.ndarray:
     """Write one slice at each position (mm along the normal), in shuffled file order.
 
@@ -31,6 +32,7 @@ def write_series(
         orientation: Image Orientation (Patient).
         uid: Series Instance UID; "" leaves it empty.
         seed: Of the voxels.
+        compressed: Store the voxels run-length encoded, without loss.
 
     Returns:
         (I, J, K) Hounsfield units in the order of `positions`.
@@ -44,6 +46,8 @@ def write_series(
     for index in rng.permutation(len(positions)):
         position = positions[index] * (normal + shift * axes[1])
         slice_ = _slice(position, orientation, uid, hounsfield[:, :, index].T)
+        if compressed:
+            slice_.compress(RLELossless)
         slice_.save_as(folder / f"{rng.integers(10**9)}.dcm", enforce_file_format=True)
     return hounsfield
 

@@ -6,12 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.files import read
 from Testing.files.series import SPACING, write_series
 
 EVEN = [10.0, 12.5, 15.0, 17.5]
+
+
+def change(folder: Path, index: int, **values: object) -> None:
+    """Set attributes of the file whose slice lies `index` steps up."""
+    files = sorted(folder.iterdir(), key=lambda path: float(dcmread(path).ImagePositionPatient[2]))
+    whole = dcmread(files[index])
+    for name, value in values.items():
+        setattr(whole, name, value)
+    whole.save_as(files[index])
 
 
 class TestRegularSeries:
@@ -36,6 +46,19 @@ class TestRegularSeries:
     def test_rounded_positions_do_not_matter(self, tmp_path: Path) -> None:
         write_series(tmp_path / "ct", [0, 2.501, 4.998, 7.5])
         assert read(tmp_path / "ct").shape == (1, 8, 6, 4)
+
+    def test_compressed_voxels_are_read(self, tmp_path: Path) -> None:
+        hounsfield = write_series(tmp_path / "ct", EVEN, compressed=True)
+        np.testing.assert_array_equal(read(tmp_path / "ct").numpy()[0], hounsfield)
+
+    def test_files_without_preamble_are_not_left_out(self, tmp_path: Path) -> None:
+        hounsfield = write_series(tmp_path / "ct", EVEN)
+        path = sorted((tmp_path / "ct").iterdir())[0]
+        whole = dcmread(path)
+        del whole.file_meta
+        whole.preamble = None
+        whole.save_as(path, implicit_vr=True, little_endian=True, enforce_file_format=False)
+        np.testing.assert_array_equal(read(tmp_path / "ct").numpy()[0], hounsfield)
 
     def test_one_file_is_one_slice_as_thick_as_it_says(self, tmp_path: Path) -> None:
         write_series(tmp_path / "ct", [3.0])
@@ -72,7 +95,27 @@ class TestFaultySeries:
 
     def test_slices_at_one_position_are_named(self, tmp_path: Path) -> None:
         write_series(tmp_path / "ct", [0, 2, 2, 4])
-        assert "share a position" in self.refused(tmp_path / "ct")
+        assert "1 of 4 slices lie where another one does" in self.refused(tmp_path / "ct")
+
+    def test_a_slice_beside_the_others_is_measured(self, tmp_path: Path) -> None:
+        write_series(tmp_path / "ct", EVEN)
+        change(tmp_path / "ct", 1, ImagePositionPatient=[15, 0, EVEN[1]])
+        assert "1 slices lie up to 15.0 mm beside" in self.refused(tmp_path / "ct")
+
+    def test_slices_that_do_not_say_where_they_lie_are_counted(self, tmp_path: Path) -> None:
+        write_series(tmp_path / "ct", EVEN)
+        change(tmp_path / "ct", 3, ImagePositionPatient=None)
+        assert "1 of 4 files don't say where" in self.refused(tmp_path / "ct")
+
+    def test_a_damaged_header_is_named(self, tmp_path: Path) -> None:
+        write_series(tmp_path / "ct", EVEN)
+        change(tmp_path / "ct", 0, ImageOrientationPatient=[1, 0, 0])
+        assert "header" in self.refused(tmp_path / "ct")
+
+    def test_frames_without_a_place_each_are_named(self, tmp_path: Path) -> None:
+        write_series(tmp_path / "ct", [0.0])
+        change(tmp_path / "ct", 0, NumberOfFrames=5)
+        assert "frames without a place" in self.refused(tmp_path / "ct")
 
     def test_slices_of_two_orientations_are_named(self, tmp_path: Path) -> None:
         write_series(tmp_path / "ct", EVEN, uid="1.2.3")

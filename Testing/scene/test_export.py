@@ -47,23 +47,23 @@ def assert_sides_are_right(pictures: dict[str, np.ndarray]) -> None:
 
 class TestPictures:
     def test_slicers_own_views_show_the_sides_as_radiologists_expect(self, torso) -> None:
-        if not views.canDraw():
+        if not views.can_draw():
             pytest.skip("no OpenGL library here")
         assert_sides_are_right(ResultExport(*torso, "CT")._draw())
 
     def test_the_plain_pictures_show_the_same_sides(self, torso) -> None:
-        assert_sides_are_right(ResultExport(*torso, "CT")._drawPlain())
+        assert_sides_are_right(ResultExport(*torso, "CT")._draw_plain())
 
     def test_both_ways_put_a_segment_at_the_same_place(self, torso) -> None:
-        if not views.canDraw():
+        if not views.can_draw():
             pytest.skip("no OpenGL library here")
         export = ResultExport(*torso, "CT")
-        drawn, plain = export._draw()["Green"], export._drawPlain()["Green"]
+        drawn, plain = export._draw()["Green"], export._draw_plain()["Green"]
         for channel in (0, 1):
             assert center_of(drawn, channel) == pytest.approx(center_of(plain, channel), abs=0.03)
 
     def test_a_scene_that_was_saved_first_looks_the_same(self, torso, tmp_path: Path) -> None:
-        if not views.canDraw():
+        if not views.can_draw():
             pytest.skip("no OpenGL library here")
         drawn = ResultExport(*torso, "CT")._draw()
         saved_first = ResultExport(*torso, "CT")
@@ -72,7 +72,7 @@ class TestPictures:
             assert np.abs(picture.astype(int) - drawn[name]).mean() < 1, name
 
     def test_the_scan_is_seen_through_the_masks(self, torso) -> None:
-        if not views.canDraw():
+        if not views.can_draw():
             pytest.skip("no OpenGL library here")
         picture = ResultExport(*torso, "CT")._draw()["Green"]
         grey = (np.ptp(picture.astype(int), axis=2) < 12) & (picture.mean(axis=2) > 90)
@@ -82,9 +82,9 @@ class TestPictures:
     def test_the_overview_is_written_with_and_without_opengl(
         self, torso, tmp_path: Path, monkeypatch, drawable
     ) -> None:
-        if drawable and not views.canDraw():
+        if drawable and not views.can_draw():
             pytest.skip("no OpenGL library here")
-        monkeypatch.setattr(views, "canDraw", lambda: drawable)
+        monkeypatch.setattr(views, "can_draw", lambda: drawable)
         said = []
         compose = overview.compose
         monkeypatch.setattr(overview, "compose", lambda *a: (said.append(a[3]), compose(*a)))

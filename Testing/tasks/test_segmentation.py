@@ -29,6 +29,18 @@ class TestDecode:
         assert layers.max() == 7
         assert {s.value: s.name for s in segments}[7] == "label 7"
 
+    @pytest.mark.parametrize("labels", [{}, {0: "background"}])
+    def test_a_label_map_without_names_keeps_its_values(self, labels) -> None:
+        layers, segments, _ = decode(np.array([0, 1, 2, 3]).reshape(1, 1, 1, 4), labels)
+        assert layers.ravel().tolist() == [0, 1, 2, 3]
+        assert [s.name for s in segments] == ["label 1", "label 2", "label 3"]
+
+    def test_masks_without_names_are_kept_apart_where_the_bundle_takes_a_threshold(self) -> None:
+        masks = np.ones((3, 1, 1, 2))
+        _, segments, exclusive = decode(masks, {}, exclusive=False)
+        assert not exclusive
+        assert [s.name for s in segments] == ["channel 0", "channel 1", "channel 2"]
+
     def test_more_than_255_labels_fit(self) -> None:
         layers, _, _ = decode(np.array([0, 300]).reshape(1, 1, 1, 2), {i: f"n{i}" for i in range(301)})
         assert layers.max() == 300
@@ -57,7 +69,7 @@ class TestIds:
     @given(st.lists(st.text(max_size=8), max_size=8))
     def test_are_ascii_file_names_and_each_once(self, names: list[str]) -> None:
         ids = unique_ids(names)
-        assert len(set(ids)) == len(names)
+        assert len({i.lower() for i in ids}) == len(names)
         assert all(i.isascii() and i.replace("_", "a").isalnum() for i in ids)
 
 
