@@ -5,6 +5,7 @@ This is the one place where windows run and answers are mapped back to the input
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,7 @@ def _predict(
             batch = prepared.to(device)[None]
             network = watched(pipeline.network, monitor, count_windows(prepared.shape[1:], pipeline.inferer))
             output = pipeline.inferer(batch, network)
+            _check_finite(output)
         with monitor.stage("Post-processing"):
             # As MONAI's evaluator hands them on: without the batch axis, the geometry of the network's input.
             affine = prepared.affine if isinstance(prepared, MetaTensor) else None
@@ -84,6 +86,12 @@ def _predict(
     return _located(final, (next(iter(images.values())), prepared))
 
 
+def _check_finite(output: torch.Tensor) -> None:
+    """Raise BundleError where the network gave NaN or infinity: an argmax would make a label of it."""
+    if not math.isfinite(float(output.amax())) or not math.isfinite(float(output.amin())):
+        raise BundleError("The network's answer holds values that are not numbers; its weights don't fit this input.")
+
+
 def _located(final: Any, grids: Sequence[Any]) -> MetaTensor:
     """Return the last tensor with its affine; where a step dropped that, it is told by the shape.
 
@@ -92,15 +100,13 @@ def _located(final: Any, grids: Sequence[Any]) -> MetaTensor:
         grids: The images whose grid it may have, the first that fits is meant.
 
     Raises:
-        BundleError: It has the shape of none of them, or holds values that aren't finite.
+        BundleError: It has the shape of none of them.
     """
     import torch
     from monai.data import MetaTensor
 
     plain = torch.as_tensor(np.asarray(final.cpu() if isinstance(final, torch.Tensor) else final))
     plain = plain[None] if plain.ndim == grids[0].ndim - 1 else plain
-    if not bool(torch.isfinite(plain.float()).all()):
-        raise BundleError("The network's answer holds values that are not numbers; its weights don't fit this input.")
     if isinstance(final, MetaTensor) and not _forgotten(final, grids):
         return MetaTensor(plain, affine=final.affine)
     for grid in grids:

@@ -116,7 +116,7 @@ class TestChannels:
 
     def test_wrong_names(self, refused, brats, scan) -> None:
         words = [f"{name}={scan}" for name in ("T1c", "T1", "T2", "DWI")]
-        assert "T1c, T1, T2, DWI" in refused(*words, "--model", brats)
+        assert "has no input 'DWI'; its inputs are T1c, T1, T2, FLAIR" in refused(*words, "--model", brats)
 
     def test_two_for_a_model_of_one(self, refused, bundle, scan) -> None:
         assert "takes 1 input (image)" in refused(f"a={scan}", f"b={scan}", "--model", bundle)
