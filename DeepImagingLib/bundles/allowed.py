@@ -42,6 +42,12 @@ _NETWORKS: dict[str, tuple[str, ...]] = {
     "vnet": ("VNet",),
 }
 
+PRETRAINED = frozenset(
+    ("AHNet", "DenseNet121", "DenseNet169", "DenseNet201", "DenseNet264", "EfficientNetBN", "FlexibleUNet", "SENet154")
+    + ("SEResNet50", "SEResNet101", "SEResNet152", "SEResNext50", "SEResNext101")
+)
+"""The networks that would download weights by their argument `pretrained`, some of them without being asked."""
+
 _TRANSFORMS: dict[str, tuple[str, ...]] = {
     "croppad": (
         "BorderPad",
@@ -189,6 +195,9 @@ FUNCTIONS = frozenset(["abs", "bool", "float", "int", "len", "list", "max", "min
 
 CALLS = FUNCTIONS | {"torch.device", "torch.cuda.is_available", "os.path.join"}
 """Every function an expression may call by name."""
+
+NOT_LISTED = "asks for {!r}, which is not on the list of networks, transforms and inferers"
+"""How a refusal of a target reads."""
 
 METHODS = frozenset(("to", "eval"))
 """Methods an expression may call, on a reference to a network."""

@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from DeepImagingLib.bundles import allowed
-from DeepImagingLib.bundles.expressions import Computer, Uncomputable, parse
-from DeepImagingLib.bundles.references import as_reference, join, look_up, shown
+from DeepImagingLib.bundles.expressions import Budget, Computer, TooMuch, Uncomputable, UnsafeExpression, parse
+from DeepImagingLib.bundles.references import Refusal, as_reference, join, look_up, shown
 from DeepImagingLib.bundles.repairs import DISABLED, TARGET, is_component
 from DeepImagingLib.errors import BundleError
 
@@ -58,13 +58,15 @@ class Builder:
         self._made: dict[str, Any] = dict(preset)
         self._making: list[str] = []
         self._instantiate = instantiate
-        self._computer = Computer(self.get, name)
+        self._budget = Budget()
+        self._computer = Computer(self.get, name, self._budget)
 
     def get(self, ident: str) -> Any:
         """Return the value of `ident`.
 
         Raises:
-            BundleError: It isn't there, refers to itself in a circle, or can't be made.
+            BundleError: It isn't there, refers to itself in a circle, grows without end, or can't be made.
+            Refusal: A reference leads to what the judge passed over, such as code within a switched-off step.
         """
         if ident not in self._made:
             if ident in self._making:
@@ -81,16 +83,24 @@ class Builder:
             raise BundleError(f"The config refers to @{shown(ident)}, which is not in it.") from None
 
     def make(self, raw: Any, ident: str) -> Any:
-        """Return the value of `raw`, which stands at `ident`; raises BundleError as `get` does."""
+        """Return the value of `raw`, which stands at `ident`; raises as `get` does."""
         if isinstance(raw, str):
             return self._text(raw, ident)
-        if isinstance(raw, list):
-            return [
-                made for index, item in enumerate(raw) if (made := self._part(item, join(ident, index))) is not _OFF
-            ]
-        if isinstance(raw, dict):
-            return self._component(raw, ident) if TARGET in raw else self._parts(raw, ident)
+        if isinstance(raw, dict) and TARGET in raw:
+            return self._component(raw, ident)
+        if isinstance(raw, (dict, list)):
+            return self._afforded(self._items(raw, ident) if isinstance(raw, list) else self._parts(raw, ident), ident)
         return raw
+
+    def _afforded(self, made: Any, ident: str) -> Any:
+        try:
+            return self._budget.afford(made)
+        except TooMuch as error:
+            raise BundleError(f"`{shown(ident)}` {error}; the config can't be built.") from error
+
+    def _items(self, raw: list[Any], ident: str) -> list[Any]:
+        made = (self._part(item, join(ident, index)) for index, item in enumerate(raw))
+        return [item for item in made if item is not _OFF]
 
     def _parts(self, raw: dict[str, Any], ident: str) -> dict[str, Any]:
         made = {key: self._part(item, join(ident, key)) for key, item in raw.items()}
@@ -105,6 +115,8 @@ class Builder:
         if raw.startswith("$"):
             try:
                 return self._computer.compute(parse(raw[1:]))
+            except UnsafeExpression as error:
+                raise Refusal(ident, f"asks for {error}") from error
             except Uncomputable as error:
                 raise BundleError(f"`{shown(ident)}`: {error}.") from error
         reference = as_reference(raw)
@@ -119,6 +131,8 @@ class Builder:
             return self._instantiate(raw[TARGET], arguments)
         except BundleError:
             raise
+        except NotListed as error:
+            raise Refusal(join(ident, TARGET), str(error)) from error
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise BundleError(
@@ -133,8 +147,14 @@ class Builder:
 _OFF = object()
 
 
+class NotListed(LookupError):
+    """A target is none of the list."""
+
+
 def instantiate(target: str, arguments: dict[str, Any]) -> Any:
-    """Make a class of the list, imported from the very module that the list names."""
+    """Make a class of the list, imported from the very module that the list names; raises NotListed for another."""
+    if not isinstance(target, str) or target not in allowed.TARGETS:
+        raise NotListed(allowed.NOT_LISTED.format(target))
     module, name = allowed.TARGETS[target]
     return getattr(import_module(module), name)(**arguments)
 

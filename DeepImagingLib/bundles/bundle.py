@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from DeepImagingLib.bundles import metadata as told
 from DeepImagingLib.bundles.build import Builder, Pipeline, judged_builder
 from DeepImagingLib.bundles.closure import checkpoint_loaders, close
 from DeepImagingLib.bundles.find import find_bundle
-from DeepImagingLib.bundles.fingerprint import fingerprint
+from DeepImagingLib.bundles.fingerprint import content_files, fingerprint, settings_fingerprint
 from DeepImagingLib.bundles.judge import judge, judge_imports, judge_value
 from DeepImagingLib.bundles.reader import Reader
 from DeepImagingLib.bundles.references import Expander, Refusal, join, shown
@@ -54,8 +54,11 @@ class Bundle:
         value_range: Of the network's input, where the metadata tells.
         weights: The weights file.
         trusted: True where the user let this very content run unjudged.
+        exclusive: True where the post-processing gives each voxel one label (an argmax), False where labels may
+            overlap (a threshold), None where that can't be told.
         notes: Sentences about what was adapted or skipped.
         config: The part of the config that the road evaluates.
+        loaded: SHA-256 of what was read: of the whole content where trusted, else of the texts in `configs`.
     """
 
     path: Path
@@ -74,12 +77,17 @@ class Bundle:
     value_range: tuple[float, float] | None
     weights: Path
     trusted: bool = False
+    exclusive: bool | None = None
     notes: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    loaded: str = field(default="", repr=False)
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 over the configs, weights and scripts: the exact content that `--trust` names."""
+        """SHA-256 over the configs, weights and scripts: the exact content that `--trust` names.
+
+        It is computed when first asked for, and anew by `build`: afterwards it names what was built.
+        """
         return fingerprint(self.path)
 
     def build(self, device: torch.device | str = "cpu") -> Pipeline:
@@ -87,27 +95,45 @@ class Bundle:
 
         Raises:
             BundleError: A setting or the weights don't fit.
-            TrustError: The weights file holds more than weights.
+            TrustError: The content changed since it was loaded, or the weights file holds more than weights.
 
         Example:
             >>> pipeline = load_bundle("torso_ct_segmentation").build("cpu")  # doctest: +SKIP
             >>> prepared = pipeline.preprocessing({"image": image})  # doctest: +SKIP
         """
         import torch
-        from monai.transforms import Compose
 
+        self._check_content()
         device = torch.device(device)
-        builder = self._builder(device)
         try:
-            preprocessing = self._piece(builder, "preprocessing", Compose)
-            network = self._piece(builder, "network" if "network" in self.config else "network_def", torch.nn.Module)
-            inferer = self._piece(builder, "inferer", Callable)
-            has_post = self.config.get("postprocessing") is not None
-            postprocessing = self._piece(builder, "postprocessing", Compose) if has_post else Compose([])
+            pipeline = self._pieces(self._builder(device))
+        except Refusal as refusal:
+            raise _refused(self.path, _read(self.path)[1], refusal) from refusal
         except RecursionError as error:
             raise BundleError(f"The config of {self.name} refers in too long a chain to be built.") from error
-        load_into(network, self.weights, device, trusted=self.trusted)
-        return Pipeline(preprocessing, network.to(device).eval(), inferer, postprocessing)
+        load_into(pipeline.network, self.weights, device, trusted=self.trusted)
+        pipeline.network.to(device).eval()
+        return pipeline
+
+    def _check_content(self) -> None:
+        """Compute `sha256` anew; raises TrustError unless what was read, and what is trusted, is still there."""
+        content = fingerprint(self.path)
+        if self.loaded != (content if self.trusted else settings_fingerprint(self.path)):
+            raise TrustError(f"The content of the bundle {self.name} changed since it was loaded; load it again.")
+        if self.weights not in {path.resolve() for path in content_files(self.path)}:
+            raise TrustError(f"{self.weights.name} is no file that the bundle's SHA-256 covers; move it into `models`.")
+        self.__dict__["sha256"] = content
+
+    def _pieces(self, builder: Builder | TrustedBuilder) -> Pipeline:
+        import torch
+        from monai.transforms import Compose
+
+        preprocessing = self._piece(builder, "preprocessing", Compose)
+        network = self._piece(builder, "network" if "network" in self.config else "network_def", torch.nn.Module)
+        inferer = self._piece(builder, "inferer", Callable)
+        has_post = self.config.get("postprocessing") is not None
+        postprocessing = self._piece(builder, "postprocessing", Compose) if has_post else Compose([])
+        return Pipeline(preprocessing, network, inferer, postprocessing)
 
     def _piece(self, builder: Builder | TrustedBuilder, key: str, kind: Any) -> Any:
         piece = builder.get(key)
@@ -121,7 +147,10 @@ class Bundle:
 
 
 def load_bundle(name_or_path: str | os.PathLike[str], trust: str | None = None) -> Bundle:
-    """Read a bundle and judge it; nothing in it is evaluated.
+    """Read a bundle and judge it.
+
+    Nothing in it is evaluated but plain values. Where it is trusted, the path of its weights is computed as it
+    stands there, which may run the bundle's own code.
 
     Args:
         name_or_path: Its folder, or the name of one in the user's model folder or among the shipped ones.
@@ -132,12 +161,11 @@ def load_bundle(name_or_path: str | os.PathLike[str], trust: str | None = None) 
         TrustError: Its config asks for what may not run (named with key and line), or `trust` names another content.
     """
     root = find_bundle(name_or_path)
+    # The hash comes first, so that a change while reading is noticed by `build`.
+    loaded = settings_fingerprint(root) if trust is None else _checked_trust(root, trust)
     metadata, source = _read(root)
-    trusted = trust is not None
-    if trust is not None:
-        _check_trust(root, trust)
     try:
-        return _described(root, metadata, source, trusted)
+        return replace(_described(root, metadata, source, trust is not None), loaded=loaded)
     except Refusal as refusal:
         raise _refused(root, source, refusal) from refusal
     except RecursionError as error:
@@ -159,25 +187,28 @@ def _read(root: Path) -> tuple[dict[str, Any], Source]:
     return read_source(configs / "metadata.json", root).config, source
 
 
-def _check_trust(root: Path, trust: str) -> None:
+def _checked_trust(root: Path, trust: str) -> str:
+    """Return the SHA-256 of the bundle's content; raises TrustError where `trust` is another."""
+    _read(root)  # what is no bundle isn't hashed, since that could be a whole disk
     actual = fingerprint(root)
     if trust.strip().lower() != actual:
         raise TrustError(
-            f"The trust given is for another content: this bundle's SHA-256 is {actual}, not {trust!r}. "
-            "Review it as it is now, then trust this one."
+            f"The trust given is for another content: this bundle's SHA-256 is {actual}, not {trust[:70]!r}; "
+            "review it as it is now, then trust this one."
         )
+    return actual
 
 
 def _refused(root: Path, source: Source, refusal: Refusal) -> TrustError:
     asked = "".join(c if c.isprintable() else "?" for c in f"`{shown(refusal.ident)}` {refusal}")
     if len(asked) > MAX_SHOWN:
         asked = asked[:MAX_SHOWN] + " …"
-    return TrustError(f"{source.name}, line {source.line(refusal.ident)}: {asked}. Nothing was run. {_remedy(root)}")
+    return TrustError(f"{source.name}, line {source.line(refusal.ident)}: {asked}; nothing was run; {_remedy(root)}")
 
 
 def _remedy(root: Path) -> str:
     try:
-        return f"If you have reviewed the bundle and trust it, run it with --trust {fingerprint(root)}"
+        return f"if you have reviewed the bundle and trust it, run it with --trust {fingerprint(root)}"
     except BundleError as error:
         return str(error)
 
@@ -190,14 +221,15 @@ def _described(root: Path, metadata: dict[str, Any], source: Source, trusted: bo
         judge({key: closure.config[key] for key in source.config if key in closure.config})
         judge_value(loader[1], loader[0])
     reader = Reader(closure.config, str(root))
-    invert_labels_by_nearest(reader.steps("postprocessing"), closure.note)
+    channels_out = max(told.channel_count(metadata, PRED_KEY), reader.channel_count()) or None
+    invert_labels_by_nearest(reader.steps("postprocessing"), channels_out, closure.note)
     config = {**source.config, **closure.config} if trusted else closure.config
     image_keys = reader.image_keys(metadata)
     spatial_dims = reader.spatial_dims() or told.shape_length(metadata) or 3
     return Bundle(
         path=root,
         name=root.name,
-        version=str(metadata.get("version", "")),
+        version=told.printable(metadata.get("version", "")),
         metadata=metadata,
         task=told.task(metadata),
         channels=told.channels(metadata, image_keys),
@@ -207,10 +239,11 @@ def _described(root: Path, metadata: dict[str, Any], source: Source, trusted: bo
         labels=told.labels(metadata, PRED_KEY),
         spatial_dims=spatial_dims,
         takes_volume=spatial_dims == 3 or reader.works_slice_by_slice(),
-        modality=str(told.first_input(metadata).get("modality", "")),
+        modality=told.printable(told.first_input(metadata).get("modality", "")),
         value_range=told.value_range(metadata),
         weights=_weights(root, loader, reader, config if trusted else None),
         trusted=trusted,
+        exclusive=reader.exclusive(PRED_KEY),
         notes=tuple(closure.notes),
         config=config,
     )
@@ -232,10 +265,10 @@ def _weights(root: Path, setting: tuple[str, Any], reader: Reader, trusted_confi
     if asked is None and raw is not None and trusted_config is not None:
         asked = TrustedBuilder(trusted_config, str(root), "cpu").get(ident)
     if raw is not None and not isinstance(asked, (str, os.PathLike)):
-        raise BundleError(f"`{shown(ident)}` is no path that can be read from the config: {raw!r}.")
+        raise BundleError(f"`{shown(ident)}` is no path that can be read from the config: {repr(raw)[:MAX_SHOWN]}.")
     try:
         return weights_file(root, asked and os.fspath(asked))
     except TrustError as error:
         if not ident:
             raise
-        raise Refusal(ident, f"asks for weights that aren't in the bundle: {error}") from error
+        raise Refusal(ident, f"asks for weights that aren't in the bundle ({str(error).rstrip('.')})") from error

@@ -17,6 +17,8 @@ from DeepImagingLib.bundles.references import REFERENCE, SEPARATOR
 MAX_TEXT = 4000
 MAX_INT = 2**31
 MAX_ITEMS = 10_000
+MAX_TOTAL = 2_000_000
+"""Items and characters that all values of one config may have together, a shared part counted wherever it stands."""
 
 _PLACEHOLDER = "_reference_of_config_"
 
@@ -56,6 +58,32 @@ class UnsafeExpression(ValueError):
 
 class Uncomputable(ValueError):
     """An allowed expression has no value, or one too large."""
+
+
+class TooMuch(ValueError):
+    """The values of a config grow beyond any sensible size."""
+
+
+class Budget:
+    """Counts what is made from one config: shared lists make billions of items out of a few short lines."""
+
+    def __init__(self, total: int = MAX_TOTAL) -> None:
+        self._left = total
+
+    def afford(self, value: Any) -> Any:
+        """Return `value` and count it, as if nothing within it were shared; raises TooMuch where it is spent."""
+        waiting = [value]
+        while waiting:
+            part = waiting.pop()
+            if isinstance(part, (str, list, tuple, dict)):
+                self._left -= 1 + len(part)
+            if self._left < 0:
+                raise TooMuch(f"grows beyond {MAX_TOTAL} items")
+            if isinstance(part, dict):
+                waiting += [*part.keys(), *part.values()]
+            elif isinstance(part, (list, tuple)):
+                waiting += part
+        return value
 
 
 @dataclass(frozen=True)
@@ -192,11 +220,15 @@ class Computer:
     Args:
         reference: Gives the value of an id of the config.
         name: Gives the value of a dotted name of `allowed.NAMES` or `allowed.CALLS`.
+        budget: What all values together may hold; one of its own by default.
     """
 
-    def __init__(self, reference: Callable[[str], Any], name: Callable[[str], Any]) -> None:
+    def __init__(
+        self, reference: Callable[[str], Any], name: Callable[[str], Any], budget: Budget | None = None
+    ) -> None:
         self._reference = reference
         self._name = name
+        self._budget = budget or Budget()
 
     def compute(self, expression: Expression) -> Any:
         """Return the value of `expression`.
@@ -218,9 +250,12 @@ class Computer:
         return lambda value: self._value(body, {parameter: value})
 
     def _value(self, node: ast.AST, known: dict[Any, Any]) -> Any:
+        if isinstance(node, ast.Constant):
+            return node.value
+        return self._budget.afford(self._computed(node, known))
+
+    def _computed(self, node: ast.AST, known: dict[Any, Any]) -> Any:
         match node:
-            case ast.Constant():
-                return node.value
             case ast.Name():
                 return known[node.id] if node.id in known else self._reference(self._ident(node, known))
             case ast.Attribute():
@@ -291,9 +326,20 @@ def _bounded_range(*arguments: int) -> range:
     return numbers
 
 
+def _text_of(*arguments: Any) -> str:
+    """Return `str` of a single value: the text of a list grows with all that is in it."""
+    if any(not isinstance(a, _SINGLE) and type(a).__name__ not in _SINGLE_OF_TORCH for a in arguments):
+        raise TypeError("`str` is for texts and numbers")
+    return str(*arguments)
+
+
+_SINGLE = (str, int, float, bool, type(None))
+_SINGLE_OF_TORCH = ("device", "dtype")
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    **{f.__name__: f for f in (abs, bool, float, int, len, list, max, min, str, tuple)},
+    **{f.__name__: f for f in (abs, bool, float, int, len, list, max, min, tuple)},
     "range": _bounded_range,
+    "str": _text_of,
 }
 
 

@@ -106,6 +106,6 @@ def _judge_component(component: dict[str, Any], ident: str) -> None:
     if not isinstance(target, str) or target[:1] in ("$", "@", "%"):
         raise Refusal(place, f"asks for {target!r}, expected the plain name of a class")
     if target not in allowed.TARGETS:
-        raise Refusal(place, f"asks for {target!r}, which is not on the list of networks, transforms and inferers")
+        raise Refusal(place, allowed.NOT_LISTED.format(target))
     if component.get("_mode_", "default") != "default":
         raise Refusal(join(ident, "_mode_"), f"asks for the mode {component['_mode_']!r}, expected 'default'")

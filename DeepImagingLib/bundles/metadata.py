@@ -18,6 +18,20 @@ _BY_FORMAT = {"segmentation": "segmentation", "classes": "classification", "clas
 _BY_TYPE = {"object": "detection", "tuples": "landmarks"}
 
 
+MAX_NUMBER = 9
+"""Digits of a channel's number at most."""
+
+
+def printable(value: object) -> str:
+    """Return a text of the metadata in one line, fit to stand in a file's header: no line ends, no control characters.
+
+    Example:
+        >>> printable("left\\nkidney ")
+        'left kidney'
+    """
+    return "".join(c if c.isprintable() else " " for c in str(value)).strip()
+
+
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
@@ -50,13 +64,27 @@ def labels(metadata: Mapping[str, Any], pred_key: str) -> dict[int, str]:
     """Return the output's channel numbers with their names, in order; empty where the metadata has none."""
     outputs = entries(metadata, "outputs")
     chosen = outputs.get(pred_key) or next(iter(outputs.values()), {})
-    return numbered(chosen.get("channel_def"))
+    return numbered(chosen.get("channel_def"), "label")
 
 
-def numbered(channel_def: object) -> dict[int, str]:
-    """Return a `channel_def` by number; entries that have no number are left out."""
-    pairs = [(str(key), str(name)) for key, name in _mapping(channel_def).items()]
-    return {int(key): name for key, name in sorted(((k, n) for k, n in pairs if k.isdigit()), key=lambda p: int(p[0]))}
+def channel_count(metadata: Mapping[str, Any], pred_key: str) -> int:
+    """Return the number of the output's channels, 0 where the metadata is silent."""
+    outputs = entries(metadata, "outputs")
+    number = (outputs.get(pred_key) or next(iter(outputs.values()), {})).get("num_channels")
+    return max(number if isinstance(number, int) else 0, *(n + 1 for n in labels(metadata, pred_key)), 0)
+
+
+def numbered(channel_def: object, kind: str) -> dict[int, str]:
+    """Return a `channel_def` by number; entries that have no number are left out.
+
+    Names are printable; one that is empty becomes its `kind` and number ("label 3").
+    """
+    numbers = {int(k): name for k, name in _mapping(channel_def).items() if _is_number(str(k))}
+    return {number: printable(numbers[number]) or f"{kind} {number}" for number in sorted(numbers)}
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= MAX_NUMBER
 
 
 def channels(metadata: Mapping[str, Any], image_keys: Sequence[str]) -> tuple[str, ...]:
@@ -65,7 +93,7 @@ def channels(metadata: Mapping[str, Any], image_keys: Sequence[str]) -> tuple[st
         return tuple(image_keys)
     inputs = entries(metadata, "inputs")
     chosen = inputs.get(image_keys[0]) or next(iter(inputs.values()), {})
-    return tuple(numbered(chosen.get("channel_def")).values()) or (image_keys[0],)
+    return tuple(numbered(chosen.get("channel_def"), "channel").values()) or (image_keys[0],)
 
 
 def first_input(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -82,6 +110,9 @@ def shape_length(metadata: Mapping[str, Any]) -> int | None:
 def value_range(metadata: Mapping[str, Any]) -> tuple[float, float] | None:
     """Return the range of values the network takes, where the metadata tells."""
     limits = first_input(metadata).get("value_range")
-    if isinstance(limits, list) and len(limits) == 2 and all(isinstance(x, (int, float)) for x in limits):
+    plain = isinstance(limits, list) and all(
+        isinstance(x, float) or (isinstance(x, int) and abs(x) < 1e300) for x in limits
+    )
+    if isinstance(limits, list) and plain and len(limits) == 2:
         return float(limits[0]), float(limits[1])
     return None

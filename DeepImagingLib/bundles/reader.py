@@ -8,9 +8,12 @@ from typing import Any
 from DeepImagingLib.bundles import metadata as told
 from DeepImagingLib.bundles.build import plain_builder
 from DeepImagingLib.bundles.chains import chain_steps
-from DeepImagingLib.bundles.expressions import UnsafeExpression
+from DeepImagingLib.bundles.references import Refusal
 from DeepImagingLib.bundles.repairs import TARGET, Step, step_of
 from DeepImagingLib.errors import BundleError
+
+_EXCLUSIVE = {"AsDiscrete": ("argmax", "threshold"), "Activations": ("softmax", "sigmoid")}
+"""The settings by which a step of post-processing makes labels that exclude each other, or that may overlap."""
 
 
 class Reader:
@@ -29,7 +32,7 @@ class Reader:
         """Return the plain value of `raw`, which stands at `ident`, or None where it is none."""
         try:
             return self._builder.make(raw, ident)
-        except (BundleError, UnsafeExpression):
+        except (BundleError, Refusal):
             return None
 
     def steps(self, key: str, keep: Callable[[dict[str, Any]], bool] | None = None) -> list[Step]:
@@ -37,14 +40,21 @@ class Reader:
         return chain_steps(self._config, key, keep)
 
     def image_keys(self, metadata: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the keys that LoadImaged fills; without one, the metadata's inputs; else "image"."""
+        """Return the keys that LoadImaged fills; without one, the metadata's inputs; else "image".
+
+        Raises:
+            BundleError: A key is no printable text: results name their inputs by it.
+        """
         keys: dict[str, None] = {}
         for ident, step in self.steps("preprocessing", keep=lambda step: step_of(step) == "LoadImage"):
             found = self.plain(step.get("keys"), ident + "::keys")
             for key in found if isinstance(found, (list, tuple)) else [found]:
                 if isinstance(key, str):
                     keys[key] = None
-        return tuple(keys) or tuple(told.entries(metadata, "inputs")) or ("image",)
+        found = tuple(keys) or tuple(told.entries(metadata, "inputs")) or ("image",)
+        if odd := [key for key in found if not key.strip().isprintable() or not key.strip()]:
+            raise BundleError(f"The image key {odd[0]!r} is no printable text; rename it in the config.")
+        return found
 
     def input_key(self, image_keys: Sequence[str]) -> str:
         """Return the key of what goes into the network: "image" as in MONAI's evaluators, or what there is."""
@@ -63,6 +73,38 @@ class Reader:
                     if value in (2, 3):
                         return int(value)
         return None
+
+    def channel_count(self) -> int:
+        """Return the network's output channels, 0 where its settings don't tell."""
+        found = [
+            self.plain(component.get(name), f"{ident}::{name}")
+            for key in ("network_def", "network")
+            for ident, component in self.steps(key)
+            for name in ("out_channels", "num_classes")
+        ]
+        return next((number for number in found if isinstance(number, int)), 0)
+
+    def exclusive(self, pred_key: str) -> bool | None:
+        """Tell whether the prediction ends as one label a voxel (True) or as labels that may overlap (False).
+
+        The last AsDiscreted that makes it so speaks; without one, the last Activationsd; None where neither does.
+        """
+        answers: dict[str, bool] = {}
+        for ident, step in self.steps("postprocessing"):
+            one, several = _EXCLUSIVE.get(step_of(step), ("", ""))
+            if one and self._for_key(ident, step, one, pred_key):
+                answers[step_of(step)] = True
+            elif several and self._for_key(ident, step, several, pred_key) not in (None, False):
+                answers[step_of(step)] = False
+        return answers.get("AsDiscrete", answers.get("Activations"))
+
+    def _for_key(self, ident: str, step: Mapping[str, Any], name: str, key: str) -> Any:
+        """Return a step's setting for one of its keys: settings may stand in a list, one for each key."""
+        keys = self.plain(step.get("keys"), f"{ident}::keys")
+        keys = list(keys) if isinstance(keys, (list, tuple)) else [keys]
+        value = self.plain(step.get(name), f"{ident}::{name}")
+        values = list(value) if isinstance(value, (list, tuple)) else [value] * len(keys)
+        return dict(zip(keys, values, strict=False)).get(key)
 
     def works_slice_by_slice(self) -> bool:
         """Tell whether a 2-D network is moved over the slices of a volume."""

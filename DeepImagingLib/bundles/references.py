@@ -14,6 +14,8 @@ from DeepImagingLib.errors import BundleError
 
 SEPARATOR = "::"
 REFERENCE = re.compile(r"@\w*(?:::\w*)*")
+LONG_TEXT = 64
+"""A text of so many characters more counts as another value, since a macro may copy it."""
 _RELATIVE = re.compile(r"([@%])((?:::)+)")
 _OTHER_FILE = re.compile(r"\.(json|ya?ml)(::|$)", re.IGNORECASE)
 
@@ -91,7 +93,7 @@ class Expander:
     def __init__(self, config: Mapping[str, Any], *, lenient: bool = False) -> None:
         self._config = config
         self._lenient = lenient
-        self._budget = iter(range(MAX_NODES))
+        self._budget = MAX_NODES
 
     def expand(self, value: Any, ident: str, depth: int = 0) -> Any:
         """Return `value`, which stands at `ident`, with no macro and no relative id left.
@@ -100,7 +102,8 @@ class Expander:
             Refusal: A macro names another file, or one that isn't there.
             BundleError: The macros grow beyond any sensible config.
         """
-        if next(self._budget, None) is None or depth > MAX_DEPTH:
+        self._budget -= 1 + (len(value) // LONG_TEXT if isinstance(value, str) else 0)
+        if self._budget < 0 or depth > MAX_DEPTH:
             raise BundleError(f"The macros (%) at `{shown(ident)}` repeat without end; the config can't be read.")
         if isinstance(value, dict):
             return {key: self.expand(item, join(ident, key), depth + 1) for key, item in value.items()}

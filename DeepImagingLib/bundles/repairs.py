@@ -78,15 +78,23 @@ def _mend_component(component: dict[str, Any], note: Note) -> None:
     if name == "SwinUNETR" and component.pop("img_size", None) is not None:
         note("`img_size` of SwinUNETR was dropped: MONAI removed it in 1.5, and it changed nothing in the answer.")
     if component.get("pretrained", False) not in (False, None):
-        component["pretrained"] = False
         note(f"`pretrained` of {name} was set to false: the bundle's own weights follow, nothing is downloaded.")
+    network = allowed.NETWORKS.get(str(component[TARGET]))
+    if "pretrained" in component or (network and network.name in allowed.PRETRAINED):
+        component["pretrained"] = False
     device = component.get("device")
     if isinstance(device, str) and device.startswith("cuda"):
         component["device"] = "@device"
 
 
-def invert_labels_by_nearest(steps: list[Step], note: Note) -> None:
-    """Set `nearest_interp` of each Invertd that follows an argmax on the same key; between labels lies no label."""
+def invert_labels_by_nearest(steps: list[Step], channels: int | None, note: Note) -> None:
+    """Set `nearest_interp` of each Invertd that follows an argmax on the same key; between labels lies no label.
+
+    A network of two `channels` gives one label and background: there, linear values and rounding are a sound answer,
+    and stock MONAI's, so that it is kept.
+    """
+    if channels == 2:
+        return
     labels: set[str] = set()
     for _, step in steps:
         keys = _key_set(step.get("keys"))
@@ -94,7 +102,10 @@ def invert_labels_by_nearest(steps: list[Step], note: Note) -> None:
             labels |= keys
         if step_of(step) == "Invert" and keys & labels and not step.get("nearest_interp", True):
             step["nearest_interp"] = True
-            note("Invertd follows an argmax but asked for linear interpolation, which invents labels; nearest is used.")
+            note(
+                "Invertd follows an argmax but asked for linear interpolation, which invents labels between others; "
+                "nearest is used, so that the result differs from stock MONAI's at the borders of labels."
+            )
 
 
 def _key_set(keys: object) -> set[str]:

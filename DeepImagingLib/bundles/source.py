@@ -15,6 +15,40 @@ from DeepImagingLib.errors import BundleError, TrustError
 MAX_NODES = 200_000
 """A config with more values than this is no config: YAML aliases can make billions out of a few lines."""
 MAX_DEPTH = 64
+MAX_BYTES = 1 << 20
+"""Bytes of a config: the longest published ones have a tenth of it."""
+MAX_DIGITS = 64
+"""Characters of a number in YAML: its `1:2:3:…` takes time with the square of its length."""
+_MERGE = "tag:yaml.org,2002:merge"
+_ODD_SCALARS = (ValueError, LookupError, ArithmeticError, AttributeError)
+"""What PyYAML lets escape on a scalar whose tag it doesn't fit."""
+
+
+class _NotOfAConfig(yaml.MarkedYAMLError):
+    """The YAML uses what only serves to make a config grow."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML without merge keys, which make billions of values out of a few lines, and without endless numbers."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Refuse a merge key before anything is merged."""
+        for key, _ in node.value:
+            if key.tag == _MERGE:
+                raise _NotOfAConfig(
+                    problem="merge keys (<<) can't be read; write the values out", problem_mark=key.start_mark
+                )
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        """Make a number, if it isn't too long to be one."""
+        if len(node.value) > MAX_DIGITS:
+            raise _NotOfAConfig(problem="this number is too long; write a shorter one", problem_mark=node.start_mark)
+        whole = node.tag.endswith(":int")
+        return self.construct_yaml_int(node) if whole else self.construct_yaml_float(node)
+
+
+for _tag in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.construct_number)
 
 
 @dataclass(frozen=True)
@@ -71,9 +105,11 @@ def read_source(path: Path, root: Path) -> Source:
     """
     name = path.relative_to(root).as_posix()
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BundleError(f"{name} is larger than {MAX_BYTES} bytes, too much for a config; get the bundle again.")
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{name} can't be read as text: {type(error).__name__}. Get the bundle again.") from error
+        raise BundleError(f"{name} can't be read as text ({type(error).__name__}); get the bundle again.") from error
     content = _parsed_json(text, name) if path.suffix == ".json" else _parsed_yaml(text, name)
     if not isinstance(content, dict):
         raise BundleError(f"{name} holds {type(content).__name__}, expected a mapping of names to values.")
@@ -91,14 +127,16 @@ def _parsed_json(text: str, name: str) -> Any:
 
 def _parsed_yaml(text: str, name: str) -> Any:
     try:
-        return yaml.load(text, Loader=yaml.SafeLoader)
+        return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = mark.line + 1 if mark else 1
+        if isinstance(error, _NotOfAConfig):
+            raise BundleError(f"{name}, line {line}: {error.problem}.") from error
         if isinstance(error, yaml.constructor.ConstructorError) and "tag" in (error.problem or ""):
             raise TrustError(f"{name}, line {line}: a YAML tag asks for a Python object; nothing was made.") from error
         raise BundleError(f"{name}, line {line}: this is not valid YAML ({error.problem}).") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, *_ODD_SCALARS) as error:
         raise BundleError(f"{name} is not valid YAML ({type(error).__name__}).") from error
 
 

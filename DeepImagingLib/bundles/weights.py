@@ -36,7 +36,7 @@ def weights_file(root: Path, asked: str | None) -> Path:
         raise BundleError(f"The bundle's path of its weights, {asked!r}, can't be followed.") from error
     if not there:
         shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-        raise BundleError(f"The bundle has no weights: {shown} is missing. Download the bundle whole, with its models.")
+        raise BundleError(f"The bundle has no weights: {shown} is missing; download the bundle whole, with its models.")
     return resolved
 
 
@@ -80,8 +80,8 @@ def _read(path: Path, name: str, device: torch.device, trusted: bool) -> Any:
         if asked is None:
             raise _damaged(name, error) from error
         raise TrustError(
-            f"{name} holds more than weights ({asked[0].strip()[:200]}); nothing of it was run. "
-            "Save the network's plain state_dict there."
+            f"{name} holds more than weights ({asked[0].strip()[:200]}); nothing of it was run; "
+            "save the network's plain state_dict there."
         ) from error
     except Exception as error:
         raise _damaged(name, error) from error
@@ -138,6 +138,6 @@ def _check_fit(network: torch.nn.Module, state: Mapping[str, torch.Tensor], name
     told = [f"{len(keys)} {fault} (such as {keys[0]})" for fault, keys in faults.items() if keys]
     if told:
         raise BundleError(
-            f"The weights {name} don't fit the network {type(network).__name__}: {'; '.join(told)}. "
-            "They belong to another network, or to another version of the bundle."
+            f"The weights {name} don't fit the network {type(network).__name__}: {', '.join(told)}; "
+            "get the weights made for this network and this version of the bundle."
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,9 +18,13 @@ from typing import Any
 import pytest
 import torch
 
-from DeepImagingLib.bundles import load_bundle
+from DeepImagingLib.bundles import allowed, load_bundle
+from DeepImagingLib.bundles.build import judged_builder
+from DeepImagingLib.bundles.closure import close
+from DeepImagingLib.bundles.fingerprint import fingerprint
 from DeepImagingLib.errors import BundleError, TrustError
 from Testing.bundles.make_bundles import change_config, read_config
+from Testing.bundles.payload import Payload
 
 STEPS = "preprocessing#transforms"
 
@@ -253,16 +258,6 @@ def plant_module(bundle: Path, canary: Path) -> None:
         (bundle / name).write_text(write_to(canary), encoding="utf-8")
 
 
-class Payload:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, canary: Path) -> None:
-        self.canary = canary
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (open, (str(self.canary), "w"))
-
-
 def plant_pickle(path: Path, canary: Path) -> None:
     """Write a checkpoint that creates the canary when it is unpickled."""
     torch.save({"state_dict": Payload(canary)}, path)
@@ -364,6 +359,42 @@ class TestWhatIsNeverEvaluated:
             loaded.build()
         assert "nothing is downloaded" in loaded.notes[0]
 
+    @pytest.mark.parametrize("name", sorted(allowed.PRETRAINED))
+    def test_no_network_downloads_weights_unasked(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        for way in ("connect", "connect_ex"):
+            monkeypatch.setattr(socket.socket, way, lambda *_: pytest.fail("a connection was made"))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("an address was looked up"))
+        config = close({"network_def": step(name, **NETWORK_SETTINGS.get(name, PLAIN_SETTINGS))}).config
+        with torch.device("meta"):
+            network = judged_builder(config, "", torch.device("cpu")).get("network_def")
+        assert isinstance(network, torch.nn.Module)
+
+
+PLAIN_SETTINGS: dict[str, Any] = {"spatial_dims": 2, "in_channels": 3, "out_channels": 2}
+SENET_SETTINGS: dict[str, Any] = {"spatial_dims": 2, "in_channels": 3, "num_classes": 2}
+NETWORK_SETTINGS: dict[str, dict[str, Any]] = {
+    **{name: SENET_SETTINGS for name in allowed.PRETRAINED if name.startswith("SE")},
+    "EfficientNetBN": {"model_name": "efficientnet-b0", "spatial_dims": 2},
+    "FlexibleUNet": {"in_channels": 3, "out_channels": 2, "backbone": "efficientnet-b0", "spatial_dims": 2},
+    "AHNet": {"spatial_dims": 2, "upsample_mode": "bilinear"},
+}
+
+
+class TestWhatTheJudgePassesOver:
+    @pytest.mark.parametrize("evil", ["expression", "target"])
+    def test_a_reference_into_a_switched_off_step_is_refused_with_its_key(
+        self, bundle: Path, canary: Path, evil: str
+    ) -> None:
+        code = {"expression": f"${write_to(canary)}", "target": step("os.system", command=command(canary))}[evil]
+        off = step("Identityd", _disabled_=True, keys=code)
+        change_config(bundle, {f"{STEPS}#2": off, "inferer#overlap": f"@{STEPS}#2#keys"})
+        with pytest.raises(TrustError) as refusal:
+            load_bundle(bundle).build()
+        named = f"{STEPS}#2#keys" + ("#_target_" if evil == "target" else "")
+        assert f"line {line_of(bundle, named)}: `{named}` asks for" in str(refusal.value)
+        assert "--trust " in str(refusal.value)
+        assert not canary.exists()
+
 
 class TestHostileFiles:
     def test_a_pickle_in_place_of_weights_is_not_unpickled(self, bundle: Path, canary: Path) -> None:
@@ -378,10 +409,15 @@ class TestHostileFiles:
             load_bundle(bundle).build()
         assert not canary.exists()
 
-    def test_a_torchscript_program_is_not_run(self, bundle: Path) -> None:
+    @pytest.mark.parametrize("trusted", [False, True])
+    def test_a_torchscript_program_is_not_run(
+        self, bundle: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool
+    ) -> None:
         torch.jit.save(torch.jit.trace(torch.nn.Conv1d(1, 1, 1), torch.zeros(1, 1, 4)), bundle / "models" / "model.pt")
+        for owner, name in ((torch.jit, "load"), (torch._C, "import_ir_module"), (torch, "load")):
+            monkeypatch.setattr(owner, name, lambda *_, **__: pytest.fail("the program was read"))
         with pytest.raises(TrustError, match="TorchScript"):
-            load_bundle(bundle).build()
+            load_bundle(bundle, trust=fingerprint(bundle) if trusted else None).build()
 
     @pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
     def test_weights_that_link_out_of_the_bundle_are_refused(self, bundle: Path, tmp_path: Path) -> None:
@@ -407,6 +443,30 @@ class TestHostileFiles:
         (bundle / "configs" / "inference.json").unlink()
         levels = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
         (bundle / "configs" / "inference.yaml").write_text(f"a0: &a0 [x]\n{levels}", encoding="utf-8")
+        with pytest.raises(BundleError, match="too much for a config"):
+            load_bundle(bundle)
+
+    def test_merge_keys_end_quickly_and_are_named_with_their_line(self, bundle: Path) -> None:
+        (bundle / "configs" / "inference.json").unlink()
+        levels = "".join(f"a{n}: &a{n}\n  <<: [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
+        (bundle / "configs" / "inference.yaml").write_text(f"a0: &a0 {{x: 1}}\n{levels}", encoding="utf-8")
+        with pytest.raises(BundleError, match=r"configs/inference.yaml, line 3: merge keys \(<<\) can't be read"):
+            load_bundle(bundle)
+
+    @pytest.mark.parametrize(
+        "value",
+        ["1:" * 200_000 + "1", "1" * 70, "1:" * 200 + "1.5", "!!int ''", "!!bool maybe", "!!timestamp x", "!!float x"],
+    )
+    def test_a_yaml_value_that_is_none_ends_quickly(self, bundle: Path, value: str) -> None:
+        (bundle / "configs" / "inference.json").unlink()
+        (bundle / "configs" / "inference.yaml").write_text(f"a: {value}\n", encoding="utf-8")
+        with pytest.raises(BundleError, match=r"configs/inference.yaml(, line 1: this number is too long)?"):
+            load_bundle(bundle)
+
+    @pytest.mark.parametrize("name", ["inference.json", "metadata.json"])
+    def test_a_config_of_megabytes_is_not_read(self, bundle: Path, name: str) -> None:
+        with (bundle / "configs" / name).open("a", encoding="utf-8") as file:
+            file.write(" " * 2_000_000)
         with pytest.raises(BundleError, match="too much for a config"):
             load_bundle(bundle)
 
@@ -438,6 +498,43 @@ class TestBombs:
         change_config(bundle, {**macros, "m12": 1, "inferer#roi_size": "%m0"})
         with pytest.raises(BundleError, match="repeat without end"):
             load_bundle(bundle)
+
+    @pytest.mark.parametrize(
+        ("step_of_chain", "last"),
+        [
+            ("$[@{0}, @{0}]", "$str(@{0})"),
+            ("$[@{0}, @{0}]", "$@{0} == @other"),
+            ("$(@{0}, @{0})", "${{@{0}: 1}}"),
+            (["@{0}", "@{0}"], "@{0}"),
+            ({"a": "@{0}", "b": "@{0}"}, "@{0}"),
+            ("$list(@{0}) + list(@{0})", "@{0}"),
+            ("$@{0} + @{0}", "@{0}"),
+        ],
+    )
+    def test_lists_that_double_end_quickly(self, bundle: Path, step_of_chain: Any, last: str) -> None:
+        def at(number: int) -> Any:
+            return json.loads(json.dumps(step_of_chain).replace("{0}", f"c{number}"))
+
+        chain = {f"c{n}": at(n - 1) for n in range(1, 60)}
+        change_config(bundle, {"c0": [0], **chain, "other": at(59), "inferer#overlap": last.format("c59")})
+        with pytest.raises(BundleError, match=r"grows beyond|can't be computed"):
+            load_bundle(bundle).build()
+
+    def test_many_long_lists_end_quickly(self, bundle: Path) -> None:
+        many = {f"d{n}": "$@c0 + @c0" for n in range(1000)}
+        change_config(bundle, {"c0": [0] * 5000, **many, "inferer#overlap": [f"@{name}" for name in many]})
+        with pytest.raises(BundleError, match="grows beyond"):
+            load_bundle(bundle).build()
+
+    def test_long_texts_that_macros_copy_end_quickly(self, bundle: Path) -> None:
+        macros: dict[str, Any] = {f"m{n}": [f"%m{n + 1}"] * 10 for n in range(5)}
+        change_config(bundle, {**macros, "m5": "$" + "#" * 500_000, "inferer#roi_size": "%m0"})
+        with pytest.raises(BundleError, match="repeat without end"):
+            load_bundle(bundle)
+
+    def test_text_of_a_list_is_an_error(self, bundle: Path) -> None:
+        with pytest.raises(BundleError, match="`str` is for texts and numbers"):
+            load_bundle(change_config(bundle, {"inferer#overlap": "$str([1])"})).build()
 
     def test_references_in_a_circle_are_an_error(self, bundle: Path) -> None:
         change_config(bundle, {"a": "@b", "b": "$@a + 1", "inferer#overlap": "@a"})

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
+import pickle
 import re
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,12 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from DeepImagingLib.bundles import allowed, load_bundle
+from DeepImagingLib.bundles import bundle as bundle_module
 from DeepImagingLib.bundles.build import judged_builder, plain_builder
 from DeepImagingLib.bundles.expressions import Computer, UnsafeExpression, parse
+from DeepImagingLib.bundles.fingerprint import fingerprint
 from DeepImagingLib.bundles.judge import judge, judge_imports
 from DeepImagingLib.bundles.references import Expander, Refusal, as_reference, references_in
 from DeepImagingLib.errors import BundleError, TrustError
-from Testing.bundles.make_bundles import change_config
+from Testing.bundles.make_bundles import change_config, save_weights, unet
+from Testing.bundles.payload import Payload
 
 CPU = torch.device("cpu")
 
@@ -30,6 +36,11 @@ def value_of(text: str, **config: Any) -> Any:
     return judged_builder({**config, "it": text}, "/bundle", CPU).get("it")
 
 
+def parameters_of(target: allowed.Target) -> list[str]:
+    """The names of what the class takes."""
+    return list(inspect.signature(getattr(import_module(target.module), target.name)).parameters)
+
+
 class TestTheList:
     @pytest.mark.parametrize("target", sorted(set(allowed.TARGETS.values())))
     def test_every_entry_is_a_class_of_the_very_module_that_is_named(self, target: allowed.Target) -> None:
@@ -37,13 +48,16 @@ class TestTheList:
         assert inspect.isclass(found)
         assert found.__module__ == target.module
 
+    def test_every_network_that_could_download_is_known_to(self) -> None:
+        found = {target.name for target in allowed.TARGETS.values() if "pretrained" in parameters_of(target)}
+        assert found == allowed.PRETRAINED
+
     def test_no_entry_takes_a_path_or_an_address(self) -> None:
         suspicious = re.compile(
             r"(^|_)(path|file|filename|folder|dir|url|ckpt|reader|writer|load\w*)s?$", re.IGNORECASE
         )
         for target in set(allowed.TARGETS.values()):
-            parameters = inspect.signature(getattr(import_module(target.module), target.name)).parameters
-            assert not [name for name in parameters if suspicious.search(name)], target
+            assert not [name for name in parameters_of(target) if suspicious.search(name)], target
 
     def test_every_spelling_is_one_that_stock_monai_resolves_to_the_same_class(self) -> None:
         import monai  # noqa: F401
@@ -135,12 +149,19 @@ class TestExpressions:
         config: dict[str, Any] = {"a": 3, "b": [4]}
         python = text.replace("@a", "a").replace("@b#0", "b[0]")
         try:
-            expected = eval(python, {"__builtins__": {"str": str}}, config)
+            expected = eval(python, {"__builtins__": {"str": text_of}}, config)
         except TypeError:
             with pytest.raises(ValueError, match="can't be computed"):
                 Computer(plain_builder(config, "").get, str).compute(parse(text))
             return
         assert Computer(plain_builder(config, "").get, str).compute(parse(text)) == expected
+
+
+def text_of(value: object) -> str:
+    """`str` as expressions have it: of single values only."""
+    if isinstance(value, list):
+        raise TypeError
+    return str(value)
 
 
 def _is_listed(name: str) -> bool:
@@ -212,6 +233,13 @@ class TestTrust:
         assert load_bundle(bundle, trust=named[1]).sha256 == named[1]
         assert not list(bundle.rglob("__pycache__"))
 
+    def test_a_trusted_class_of_a_known_name_gets_no_argument_it_does_not_take(self, bundle: Path) -> None:
+        (bundle / "own.py").write_text(
+            "class EfficientNetBN:\n    def __call__(self):\n        pass\n", encoding="utf-8"
+        )
+        change_config(bundle, {"inferer": {"_target_": "own.EfficientNetBN"}})
+        assert type(load_bundle(bundle, trust=fingerprint(bundle)).build().inferer).__name__ == "EfficientNetBN"
+
     def test_a_wrong_hash_is_refused_and_the_right_one_told(self, spleen: Path) -> None:
         with pytest.raises(TrustError, match=load_bundle(spleen).sha256):
             load_bundle(spleen, trust="0" * 64)
@@ -231,6 +259,81 @@ class TestTrust:
         before = load_bundle(bundle).sha256
         (bundle / "README.md").write_text("words", encoding="utf-8")
         assert load_bundle(bundle).sha256 == before
+
+    @pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+    @pytest.mark.parametrize("name", ["lib", "scripts", "docs", "configs/more"])
+    @pytest.mark.parametrize("inside", [True, False])
+    def test_a_linked_folder_is_refused(self, bundle: Path, tmp_path: Path, name: str, inside: bool) -> None:
+        target = (bundle if inside else tmp_path) / "elsewhere"
+        target.mkdir()
+        (bundle / name).symlink_to(target, target_is_directory=True)
+        with pytest.raises(TrustError, match=r"links to a folder|leads out of the bundle"):
+            fingerprint(bundle)
+
+    @pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+    @pytest.mark.parametrize("target", ["../outside.txt", "README.md"])
+    def test_a_linked_file_that_leads_out_or_in_a_circle_is_refused(self, bundle: Path, target: str) -> None:
+        (bundle / "README.md").symlink_to(target)
+        with pytest.raises(TrustError, match=r"README\.md (leads out|is a link in a circle)"):
+            fingerprint(bundle)
+
+    @pytest.mark.skipif(os.name == "nt", reason="there are no named pipes in folders")
+    def test_what_is_no_file_is_named_and_not_waited_for(self, bundle: Path) -> None:
+        os.mkfifo(bundle / "configs" / "pipe")
+        with pytest.raises(BundleError, match="configs/pipe of the bundle is no file"):
+            load_bundle(bundle)
+
+    @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are text there")
+    def test_a_name_that_is_no_text_is_hashed(self, bundle: Path) -> None:
+        before = fingerprint(bundle)
+        with open(os.fsencode(bundle) + b"/scripts-\xff.py", "wb") as file:
+            file.write(b"x = 1")
+        assert fingerprint(bundle) != before
+
+    def test_the_hash_covers_weights_wherever_they_are(self, bundle: Path) -> None:
+        (bundle / "models" / "model.pt").rename(bundle / "model.pt")
+        change_config(bundle, {"checkpointloader#load_path": "$@bundle_root + '/model.pt'"})
+        before = fingerprint(bundle)
+        (bundle / "model.pt").write_bytes(b"others")
+        assert fingerprint(bundle) != before
+
+    def test_weights_that_the_hash_does_not_cover_are_refused(self, bundle: Path) -> None:
+        (bundle / "models" / "model.pt").rename(bundle / "model.odd")
+        change_config(bundle, {"checkpointloader#load_path": "$@bundle_root + '/model.odd'"})
+        with pytest.raises(TrustError, match=r"model\.odd is no file that the bundle's SHA-256 covers"):
+            load_bundle(bundle).build()
+
+    @pytest.mark.parametrize("name", ["models/model.pt", "configs/inference.json", "scripts/new.py"])
+    def test_trusted_content_that_changed_since_it_was_loaded_is_refused(
+        self, bundle: Path, canary: Path, name: str
+    ) -> None:
+        loaded = load_bundle(bundle, trust=fingerprint(bundle))
+        (bundle / name).parent.mkdir(exist_ok=True)
+        (bundle / name).write_bytes(pickle.dumps(Payload(canary)))
+        with pytest.raises(TrustError, match="changed since it was loaded"):
+            loaded.build()
+        assert not canary.exists()
+
+    def test_a_judged_config_that_changed_since_it_was_loaded_is_refused(self, bundle: Path) -> None:
+        loaded = load_bundle(bundle)
+        change_config(bundle, {"inferer#overlap": 0.25})
+        with pytest.raises(TrustError, match="changed since it was loaded"):
+            loaded.build()
+
+    def test_the_hash_after_a_build_names_what_was_built(self, bundle: Path) -> None:
+        loaded = load_bundle(bundle)
+        before = loaded.sha256
+        save_weights(unet(), bundle / "models" / "model.pt", seed=1)
+        loaded.build()
+        built = fingerprint(bundle)
+        (bundle / "models" / "model.pt").write_bytes(b"others")
+        assert before != loaded.sha256 == built
+
+    def test_loading_a_judged_bundle_does_not_hash_its_weights(
+        self, bundle: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(f"{bundle_module.__name__}.fingerprint", lambda _: pytest.fail("the weights were hashed"))
+        load_bundle(bundle)
 
     def test_trust_reaches_one_content_only(self, bundle: Path) -> None:
         trust = load_bundle(bundle).sha256

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +18,7 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
 from DeepImagingLib.bundles import Bundle, find_bundle, list_bundles, load_bundle
-from DeepImagingLib.errors import BundleError
+from DeepImagingLib.errors import BundleError, TrustError
 from Testing.bundles import make_bundles as make
 from Testing.bundles.make_bundles import change_config, read_config, write_bundle
 
@@ -135,6 +137,69 @@ class TestWhatABundleSays:
         assert load_bundle(bundle).config == expected
 
 
+def argmax_before_invertd(bundle: Path) -> Path:
+    """Change the order of the post-processing, so that labels are inverted, not probabilities."""
+    softmax, invert, argmax, save = read_config(bundle)["postprocessing"]["transforms"]
+    keep = {"_target_": "KeepLargestConnectedComponentd", "keys": "pred", "applied_labels": [1]}
+    return change_config(bundle, {"postprocessing#transforms": [softmax, argmax, keep, invert, save]})
+
+
+class TestNames:
+    def test_control_characters_are_blanks(self, bundle: Path) -> None:
+        labels = {"0": "back\nground\r\n", "1": "\x1b[2J\x00", "2": " \u2028", "3": "", "²": "x", "9" * 5000: "y"}
+        inputs = {"image": {"modality": "C\nT", "channel_def": {"0": "a\tb", "1": "\n"}}}
+        data_format = {"inputs": inputs, "outputs": {"pred": {"channel_def": labels}}}
+        metadata = {"version": "1\n2", "network_data_format": data_format}
+        loaded = load_bundle(write_bundle(bundle, read_config(bundle), metadata))
+        assert dict(loaded.labels) == {0: "back ground", 1: "[2J", 2: "label 2", 3: "label 3"}
+        assert loaded.channels == ("a b", "channel 1")
+        assert (loaded.version, loaded.modality) == ("1 2", "C T")
+
+    def test_an_image_key_that_is_no_name_is_an_error(self, bundle: Path) -> None:
+        with pytest.raises(BundleError, match="image key"):
+            load_bundle(change_config(bundle, {"image_key": "im\nage"}))
+
+    def test_a_value_range_beyond_any_number_is_left_out(self, bundle: Path) -> None:
+        metadata = {"network_data_format": {"inputs": {"image": {"value_range": [0, 10**400]}}}}
+        assert load_bundle(write_bundle(bundle, read_config(bundle), metadata)).value_range is None
+
+
+def activations(**settings: Any) -> dict[str, Any]:
+    """A step that makes probabilities."""
+    return {"_target_": "Activationsd", "keys": "pred", **settings}
+
+
+def discrete(**settings: Any) -> dict[str, Any]:
+    """A step that makes labels."""
+    return {"_target_": "AsDiscreted", "keys": "pred", **settings}
+
+
+@pytest.mark.parametrize(
+    ("steps", "exclusive"),
+    [
+        ([activations(softmax=True), discrete(argmax=True)], True),
+        ([activations(softmax=True)], True),
+        ([activations(sigmoid=True), discrete(threshold=0.5)], False),
+        ([activations(sigmoid=True), discrete(threshold=0)], False),
+        ([activations(sigmoid=True)], False),
+        ([activations(softmax=True), discrete(threshold="$1 / 2")], False),
+        ([activations(sigmoid=True), discrete(argmax="$not @no")], True),
+        ([discrete(argmax=True), discrete(to_onehot=3)], True),
+        ([discrete(threshold=0.5), discrete(argmax=True)], True),
+        ([discrete(keys=["label", "pred"], argmax=[False, True])], True),
+        ([discrete(keys=["label", "pred"], argmax=[True, False])], None),
+        ([discrete(keys="label", argmax=True)], None),
+        ([discrete(argmax=True, _disabled_=True)], None),
+        ([], None),
+    ],
+)
+def test_the_post_processing_tells_whether_labels_exclude_each_other(
+    bundle: Path, steps: list[Any], exclusive: bool | None
+) -> None:
+    change_config(bundle, {"postprocessing#transforms": steps, "no": False})
+    assert load_bundle(bundle).exclusive is exclusive
+
+
 class TestBuild:
     def test_an_argument_that_monai_removed_is_dropped_with_a_note(self, tmp_path: Path) -> None:
         bundle = load_bundle(make.write_swin_like(tmp_path, img_size=True))
@@ -181,15 +246,27 @@ class TestBuild:
         names = [type(step).__name__ for step in loaded.build().preprocessing.transforms]
         assert names == ["Orientationd", "Spacingd", "ScaleIntensityRanged", "EnsureTyped"]
 
-    def test_labels_are_inverted_by_nearest(self, bundle: Path) -> None:
-        steps = read_config(bundle)["postprocessing"]["transforms"]
-        keep = {"_target_": "KeepLargestConnectedComponentd", "keys": "pred", "applied_labels": [1]}
-        change_config(bundle, {"postprocessing#transforms": [steps[0], steps[2], keep, steps[1], steps[3]]})
+    def test_several_labels_are_inverted_by_nearest(self, tmp_path: Path) -> None:
+        bundle = argmax_before_invertd(make.write_slicewise_like(tmp_path))
+        loaded = load_bundle(bundle)
+        assert load_bundle(bundle).build().postprocessing.transforms[-1].nearest_interp == (True,)
+        assert "nearest is used, so that the result differs from stock MONAI's" in loaded.notes[0]
+
+    def test_one_label_is_inverted_as_stock_monai_does(self, bundle: Path) -> None:
+        argmax_before_invertd(bundle)
         loaded = load_bundle(bundle)
         pipeline = loaded.build()
         answer = walk(pipeline.preprocessing, pipeline.network, pipeline.inferer, pipeline.postprocessing, image())
-        assert set(answer.unique().tolist()) == {0, 1}
-        assert "nearest" in loaded.notes[0]
+        assert torch.equal(answer, stock_answer(bundle, image()))
+        assert loaded.notes == ()
+
+    @pytest.mark.parametrize(("channels", "repaired"), [(2, False), (3, True)])
+    def test_the_network_tells_of_how_many_labels_where_the_metadata_is_silent(
+        self, bundle: Path, channels: int, repaired: bool
+    ) -> None:
+        argmax_before_invertd(bundle)
+        change_config(bundle, {"network_def#out_channels": "$@classes", "classes": channels})
+        assert bool(load_bundle(write_bundle(bundle, read_config(bundle), {})).notes) is repaired
 
     def test_other_usual_steps_can_be_made(self, bundle: Path) -> None:
         steps = [
@@ -306,6 +383,21 @@ class TestBadBundles:
         change_config(bundle, {"inferer#overlap": "@nowhere"})
         with pytest.raises(BundleError, match="`inferer#overlap` refers to @nowhere"):
             load_bundle(bundle)
+
+
+class TestMessages:
+    @pytest.mark.parametrize("file", sorted(Path(load_bundle.__code__.co_filename).parent.glob("*.py")))
+    def test_each_is_one_sentence(self, file: Path) -> None:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "").endswith(("Error", "Refusal", "_NotPlain")):
+                texts = [p.value for a in node.args for p in ast.walk(a) if isinstance(p, ast.Constant)]
+                assert not re.search(r"[.!?] ", "".join(map(str, texts))), ast.unparse(node)
+
+    def test_a_refusal_is_one_sentence_too(self, bundle: Path) -> None:
+        change_config(bundle, {"inferer#_target_": "evil"})
+        with pytest.raises(TrustError) as refusal:
+            load_bundle(bundle)
+        assert not re.search(r"[.!?] ", str(refusal.value))
 
 
 class TestFind:
