@@ -88,9 +88,7 @@ def guarded(command: Callable[[Interrupt], int]) -> int:
     except Exception as error:
         log.debug("traceback", exc_info=True)
         reason = " ".join(str(error).split())[:300]
-        _say(
-            f"Something unexpected went wrong ({type(error).__name__}: {reason}); see --verbose."
-        )
+        _say(f"Something unexpected went wrong ({type(error).__name__}: {reason}); see --verbose.")
         return 1
 
 

@@ -239,8 +239,8 @@ def _describe(parameters: int, rounds: Sequence[Mapping[str, Any]], test_phantom
         "A small 3D UNet that finds lungs, heart, aorta, liver, spleen, kidneys, urinary bladder and bone in CT at "
         f"4 mm, with {parameters:,} parameters. It was trained on nothing but procedural phantoms (random torsos made "
         f"by rules; seeds {min(seeds)} to {max(seeds)}), for {steps} steps of one patch in {minutes:.0f} minutes on a "
-        f"CPU. eval_metrics are the mean Dice on {test_phantoms} held-out phantoms (seeds from {FIRST_TEST_SEED}), "
-        "not on patients."
+        f"CPU. The phantoms of eval_metrics were held out ({test_phantoms} with seeds from {FIRST_TEST_SEED}, or as "
+        "said there); they tell little of patients."
     )
 
 

@@ -84,7 +84,7 @@ def write(measured: Mapping[str, Mapping[str, float]]) -> None:
     path = find_bundle(MODEL) / "configs" / "metadata.json"
     metadata = json.loads(path.read_text(encoding="utf-8"))
     metrics = {f"dice, {where}: {name}": score for where, scores in measured.items() for name, score in scores.items()}
-    metadata["eval_metrics"] = metrics
+    metadata["eval_metrics"].update(metrics)
     path.write_text(json.dumps(metadata, indent=4) + "\n", encoding="utf-8")
 
 
@@ -94,8 +94,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the numbers into the model's metadata")
     parsed = parser.parse_args()
     measured = {
-        f"real CT ({PUBLIC_NAME}, 40 mm slab)": on_real_scan(),
-        f"held-out phantoms (seeds from {PHANTOM_SEEDS.start}, 2 mm)": on_phantoms(),
+        f"public CT that was looked at while training ({PUBLIC_NAME}, 40 mm slab)": on_real_scan(),
+        f"{len(PHANTOM_SEEDS)} held-out phantoms at 2 mm": on_phantoms(),
     }
     print(json.dumps(measured, indent=2))
     if parsed.write:
