@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from DeepImagingLib import Options, run
 from Testing.bundles import make_bundles as make
-from Testing.grids import affine
+from Testing.grids import AXIS_CODES, affine
 from Testing.inference.stock import run_stock
 
 FULL = Options(device="cpu", precision="full")
@@ -102,7 +102,12 @@ def test_the_mask_is_that_of_stock_monai(tmp_path: Path, kind: str) -> None:
     np.testing.assert_array_equal(result.layers[0], stock)
 
 
-@pytest.mark.parametrize("code", ["RAS", "LPS", "PIR", "SRA", "AIL"])
+SOME_CODES = ("RAS", "LPS", "PIR", "SRA", "AIL")
+
+
+@pytest.mark.parametrize(
+    "code", [code if code in SOME_CODES else pytest.param(code, marks=pytest.mark.slow) for code in AXIS_CODES]
+)
 def test_the_mask_is_that_of_stock_monai_in_every_orientation(tmp_path: Path, code: str) -> None:
     bundle = make.write_spleen_like(tmp_path / "bundle")
     image = write_image(tmp_path / "scan.nii.gz", code=code, seed=3)
