@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from DeepImagingLib import __version__, study
 from DeepImagingLib.errors import BundleError, CancelledError, DeepImagingError, InputError
@@ -39,6 +39,14 @@ def set_up_logging(verbose: bool = False) -> None:
     logging.captureWarnings(True)
     level = logging.DEBUG if verbose else logging.ERROR
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the words in one sentence, like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the sentence and end with the exit code of wrong input."""
+        self.exit(InputError.exit_code, f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.\n")
 
 
 class Interrupt:
@@ -93,7 +101,7 @@ def guarded(command: Callable[[Interrupt], int]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="DeepImagingLib", description=DESCRIPTION)
+    parser = Parser(prog="DeepImagingLib", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--verbose", action="store_true", help="log what is done, with tracebacks")
     commands = parser.add_subparsers(dest="name", required=True)

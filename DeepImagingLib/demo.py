@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from DeepImagingLib import study
-from DeepImagingLib.cli import Interrupt, ProgressLine, guarded, set_up_logging, tell
+from DeepImagingLib.cli import Interrupt, Parser, ProgressLine, guarded, set_up_logging, tell
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -22,7 +21,7 @@ SPACING = (2.0, 2.0, 2.0)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; returns 0 done, 2 wrong input, 1 anything else."""
-    parser = argparse.ArgumentParser(prog="demo", description=__doc__)
+    parser = Parser(prog="demo", description=__doc__)
     parser.add_argument("--input", metavar="FILE", help="a CT of your own instead of the made one")
     parser.add_argument("--output", metavar="DIR", default="demo", help="where to write (default: demo)")
     parsed = parser.parse_args(arguments)

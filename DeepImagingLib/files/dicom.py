@@ -29,6 +29,7 @@ SIDE_TOLERANCE_MM = 0.1
 # A slice stack may lean by this much before it counts as a tilted gantry; rounding leans it by far less.
 TILT_TOLERANCE_DEGREES = 0.2
 REMEDY = "load it in Slicer, harden its transform or resample it to an even grid, save that volume and use it"
+NO_UID = "(no UID)"
 HEADER_TAGS = [
     "SOPClassUID",
     "SeriesInstanceUID",
@@ -101,8 +102,7 @@ def read_folder(folder: Path, series: str | None) -> MetaTensor:
         )
     if series is not None and series not in found:
         raise InputError(f"The folder {folder.name!r} holds no series {series!r}; it holds {', '.join(found)}.")
-    headers = found[series] if series is not None else next(iter(found.values()))
-    return _read_series(headers)
+    return _read_series(found[series] if series is not None else next(iter(found.values())))
 
 
 def read_files(paths: Sequence[Path]) -> MetaTensor:
@@ -121,20 +121,20 @@ def _header(path: Path) -> Dataset:
 
 
 def _series_in(folder: Path) -> dict[str, list[tuple[Path, Dataset]]]:
-    """Return the headers of the images below a folder by Series Instance UID, "" where that is empty."""
+    """Return the headers of the images below a folder by Series Instance UID, NO_UID where that is empty."""
     found: dict[str, list[tuple[Path, Dataset]]] = {}
     for path in sorted(folder.rglob("*")):
         if not is_dicom(path):
             continue
         header = _header(path)
         if "Rows" in header and header.get("SOPClassUID") != SEGMENTATION_STORAGE:
-            found.setdefault(str(header.get("SeriesInstanceUID") or ""), []).append((path, header))
+            found.setdefault(str(header.get("SeriesInstanceUID") or NO_UID), []).append((path, header))
     return found
 
 
 def _describe(uid: str, headers: Sequence[tuple[Path, Dataset]]) -> str:
     first = headers[0][1]
-    return f"{uid or '(no UID)'}: {first.get('Modality') or '?'}, {len(headers)} files of {first.Columns}×{first.Rows}"
+    return f"{uid}: {first.get('Modality') or '?'}, {len(headers)} files of {first.Columns}×{first.Rows}"
 
 
 def _read_series(headers: Sequence[tuple[Path, Dataset]]) -> MetaTensor:

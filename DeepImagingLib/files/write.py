@@ -19,6 +19,7 @@ import numpy.typing as npt
 from DeepImagingLib.files.image import LPS_TO_RAS
 from DeepImagingLib.results import Code, Segment, Segmentation, Terminology
 
+SCANNER = 1  # NIfTI's code for coordinates of the scanner
 COMPRESSION = 4  # label maps shrink to about the same size at higher levels, in a multiple of the time
 
 
@@ -137,6 +138,8 @@ def _save_nifti(labels: npt.NDArray[Any], affine: npt.NDArray[np.float64], path:
     import nibabel
 
     image = nibabel.Nifti1Image(labels, affine)
+    image.set_qform(affine, code=SCANNER)  # both forms: readers differ in which one they take
+    image.set_sform(affine, code=SCANNER)
     image.header.set_xyzt_units("mm")
     nibabel.save(image, path)
     return path

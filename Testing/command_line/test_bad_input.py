@@ -18,6 +18,7 @@ import SimpleITK as sitk
 import torch
 
 from DeepImagingLib import Options, run
+from DeepImagingLib.cli import main
 from DeepImagingLib.errors import CancelledError, InputError
 from Testing.bundles import make_bundles as make
 from Testing.command_line.conftest import GRID, write_scan
@@ -193,6 +194,14 @@ class TestOptions:
     )
     def test_a_wrong_value_is_named(self, refused, bundle, scan, words, named) -> None:
         assert named in refused(scan, "--model", bundle, *words)
+
+    def test_a_missing_word_is_said_in_one_sentence(self, capsys) -> None:
+        with pytest.raises(SystemExit) as ended:
+            main(["run", "scan.nii.gz"])
+        assert ended.value.code == WRONG_INPUT
+        said = capsys.readouterr().err
+        assert "--model" in said
+        assert said.count("\n") == 1
 
     def test_an_unknown_ending(self, refused, bundle, scan, tmp_path) -> None:
         assert ".seg.nrrd" in refused(scan, "--model", bundle, output=tmp_path / "out.docx")

@@ -130,6 +130,12 @@ class TestFaultySeries:
         assert "1.2.4: CT, 3 files" in said
         np.testing.assert_array_equal(read(tmp_path / "ct", series="1.2.4").numpy()[0], second)
 
+    def test_a_series_without_uid_can_be_chosen_as_it_is_listed(self, tmp_path: Path) -> None:
+        write_series(tmp_path / "ct", EVEN, uid="1.2.3")
+        unnamed = write_series(tmp_path / "ct", EVEN[:3], uid="", seed=1)
+        assert "(no UID): CT, 3 files" in self.refused(tmp_path / "ct")
+        np.testing.assert_array_equal(read(tmp_path / "ct", series="(no UID)").numpy()[0], unnamed)
+
     def test_an_unknown_series_is_named(self, tmp_path: Path) -> None:
         write_series(tmp_path / "ct", EVEN, uid="1.2.3")
         with pytest.raises(InputError, match=r"no series '9\.9'.*1\.2\.3"):
