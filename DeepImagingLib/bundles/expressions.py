@@ -188,8 +188,10 @@ def _check_constant(value: object) -> None:
 
 def _check_call(node: ast.Call) -> None:
     """Allow listed functions by name, and `.to(...)`, `.eval()` on a reference; positional arguments only."""
-    method = isinstance(node.func, ast.Attribute) and _is_reference(node.func.value)
-    known = node.func.attr in allowed.METHODS if method else dotted(node.func) in allowed.CALLS  # type: ignore[attr-defined]
+    if isinstance(node.func, ast.Attribute) and _is_reference(node.func.value):
+        known = node.func.attr in allowed.METHODS
+    else:
+        known = dotted(node.func) in allowed.CALLS
     if not known or node.keywords:
         raise UnsafeExpression(f"the call `{ast.unparse(node)}`")
     for argument in node.args:

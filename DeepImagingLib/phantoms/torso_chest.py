@@ -88,6 +88,7 @@ def paint_heart(torso: Torso, heart: Heart) -> None:
     ):
         center = tuple(c + o * r for c, o, r in zip(heart.center, offset, heart.radii, strict=True))
         radii = tuple(s * r * torso.between(0.8, 1.1) for s, r in zip(size, heart.radii, strict=True))
+        # zip forgets that there are three
         chamber = torso.ellipsoid(center, radii, turn=heart.turn, tilt=heart.tilt)  # type: ignore[arg-type]
         torso.paint((chamber < 0) & (surface < -3) & room, blood, Organ.HEART)
 

@@ -125,7 +125,7 @@ def train(
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.steps, eta_min=1e-5)
     overlap = DiceLoss(softmax=True, to_onehot_y=True, include_background=False, reduction="none", batch=False)
-    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch types 2-D formats only
     network.train()
     mean, begun = math.nan, time.monotonic()
     for step in range(1, options.steps + 1):
@@ -134,7 +134,7 @@ def train(
             logits = network(image)
         loss = _loss(logits.float(), target, overlap)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # not typed in torch
         norm = torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_CLIP)
         if torch.isfinite(norm):  # one bad patch must not spoil the weights
             optimizer.step()

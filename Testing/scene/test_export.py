@@ -13,6 +13,7 @@ from DeepImagingLib.results import Segment, Segmentation
 from DeepImagingLib.scene import ResultExport, overview, views
 from Testing.grids import affine
 
+NO_OPENGL = "no OpenGL library here"
 RED, GREEN = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 
 
@@ -28,6 +29,13 @@ def torso() -> tuple[Segmentation, dict]:
     image = as_image(np.where(np.abs(ras).max(axis=0) < 85, 40, -1000)[None].astype(np.float32), grid)
     segments = (Segment("right", "right", 0, 1, RED), Segment("left", "left", 0, 2, GREEN))
     return Segmentation(layer[None], grid, segments), {"scan": image}
+
+
+@pytest.fixture
+def opengl() -> None:
+    """Skip a test of Slicer's own views where nothing can draw them."""
+    if not views.can_draw():
+        pytest.skip(NO_OPENGL)
 
 
 def center_of(picture: np.ndarray, channel: int) -> tuple[float, float]:
@@ -46,34 +54,26 @@ def assert_sides_are_right(pictures: dict[str, np.ndarray]) -> None:
 
 
 class TestPictures:
-    def test_slicers_own_views_show_the_sides_as_radiologists_expect(self, torso) -> None:
-        if not views.can_draw():
-            pytest.skip("no OpenGL library here")
+    def test_slicers_own_views_show_the_sides_as_radiologists_expect(self, opengl, torso) -> None:
         assert_sides_are_right(ResultExport(*torso, "CT")._draw())
 
     def test_the_plain_pictures_show_the_same_sides(self, torso) -> None:
         assert_sides_are_right(ResultExport(*torso, "CT")._draw_plain())
 
-    def test_both_ways_put_a_segment_at_the_same_place(self, torso) -> None:
-        if not views.can_draw():
-            pytest.skip("no OpenGL library here")
+    def test_both_ways_put_a_segment_at_the_same_place(self, opengl, torso) -> None:
         export = ResultExport(*torso, "CT")
         drawn, plain = export._draw()["Green"], export._draw_plain()["Green"]
         for channel in (0, 1):
             assert center_of(drawn, channel) == pytest.approx(center_of(plain, channel), abs=0.03)
 
-    def test_a_scene_that_was_saved_first_looks_the_same(self, torso, tmp_path: Path) -> None:
-        if not views.can_draw():
-            pytest.skip("no OpenGL library here")
+    def test_a_scene_that_was_saved_first_looks_the_same(self, opengl, torso, tmp_path: Path) -> None:
         drawn = ResultExport(*torso, "CT")._draw()
         saved_first = ResultExport(*torso, "CT")
         saved_first.write_mrb(tmp_path / "o.mrb")
         for name, picture in saved_first._draw().items():
             assert np.abs(picture.astype(int) - drawn[name]).mean() < 1, name
 
-    def test_the_scan_is_seen_through_the_masks(self, torso) -> None:
-        if not views.can_draw():
-            pytest.skip("no OpenGL library here")
+    def test_the_scan_is_seen_through_the_masks(self, opengl, torso) -> None:
         picture = ResultExport(*torso, "CT")._draw()["Green"]
         grey = (np.ptp(picture.astype(int), axis=2) < 12) & (picture.mean(axis=2) > 90)
         assert grey.mean() > 0.3
@@ -83,7 +83,7 @@ class TestPictures:
         self, torso, tmp_path: Path, monkeypatch, drawable
     ) -> None:
         if drawable and not views.can_draw():
-            pytest.skip("no OpenGL library here")
+            pytest.skip(NO_OPENGL)
         monkeypatch.setattr(views, "can_draw", lambda: drawable)
         said = []
         compose = overview.compose

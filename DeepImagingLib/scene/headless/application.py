@@ -61,6 +61,7 @@ class HeadlessApplication:
     def install(self) -> None:
         """Make this the application that `slicer.app`, `slicer.mrmlScene` and `slicer.util` find."""
         slicer.app, slicer.mrmlScene, slicer.modules = self, self._scene, self.modules
+        # slicer.util imports it as a module, though in Slicer it is an object too.
         sys.modules["slicer.modules"] = self.modules  # type: ignore[assignment]
 
     def _shareFolder(self) -> Path:
