@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from DeepImagingLib import __version__, study
-from DeepImagingLib.errors import BundleError, CancelledError, DeepImagingError, InputError
+from DeepImagingLib.errors import BundleError, DeepImagingError, InputError
 from DeepImagingLib.options import Options, parse_roi
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ class Parser(argparse.ArgumentParser):
 
 
 class Interrupt:
-    """Turns Ctrl-C, and being ended, into a cancelled run, from entering the context to leaving it.
+    """Turns Ctrl-C, and being ended, into a wish to cancel, from entering the context to leaving it.
 
-    An exception alone isn't enough: one that is raised while a module is being imported may be swallowed. So the wish
-    is kept, and asked for at each step of the run.
+    Nothing is raised: an exception in the middle of an import, of a transform or of moving files into place would be
+    swallowed, taken for another error, or leave half of them. The run asks for the wish at each of its steps.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -77,7 +77,6 @@ class Interrupt:
 
     def _ask(self, *_: object) -> None:
         self._asked = True
-        raise CancelledError("The run was cancelled; nothing was kept.")
 
 
 def guarded(command: Callable[[Interrupt], int]) -> int:
@@ -155,7 +154,11 @@ def run_command(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
     def read_images() -> dict[str, MetaTensor]:
         from DeepImagingLib import files
 
-        return {name: files.read(path, series=parsed.series) for name, path in inputs.items()}
+        images = {}
+        for name, path in inputs.items():
+            study.stop_if(interrupt)
+            images[name] = files.read(path, series=parsed.series)
+        return images
 
     def make_options(images: Mapping[str, MetaTensor]) -> Options:
         roi = ranges if region_file is None else read_roi(region_file, next(iter(images.values())))

@@ -96,9 +96,8 @@ def run(
             checks.check_not_constant(region, _label(name, regions))
     with monitor.stage("Loading the model"):
         device = choose_device(options.device)
-        with (
-            warnings.catch_warnings()
-        ):  # MONAI warns of defaults that change; the bundle's author reads those, not users
+        with warnings.catch_warnings():
+            # MONAI warns of defaults that change, which is for a bundle's author and not for its user.
             warnings.simplefilter("ignore", FutureWarning)
             pipeline = loaded.build(device)
     prediction = predict(loaded, pipeline, gather(loaded, regions), device, monitor)
@@ -189,7 +188,8 @@ def _checked_tensor(given: Any, label: str) -> MetaTensor:
         )
     if given.ndim not in (3, 4):
         raise InputError(f"{label.capitalize()} has {given.ndim} axes, expected (C, I, J, K) or (C, I, J).")
-    return files.as_image(given.numpy(), np.asarray(given.affine), given.meta.get(files.NOTE_KEY) or "")
+    voxels, affine = (part.detach().cpu().numpy() for part in (given.as_tensor(), given.affine))
+    return files.as_image(voxels, affine, given.meta.get(files.NOTE_KEY) or "")
 
 
 def _check_channels(bundle: Bundle, images: Mapping[str, MetaTensor]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -69,20 +70,30 @@ def process(
     with files.staged(finals) as stages:
         bundle = load_bundle(model, trust=trust)
         started = time.perf_counter()
+        stop_if(cancel)
         images = read_images()
+        stop_if(cancel)
         reading = {"Reading files": time.perf_counter() - started}
         result = run(bundle, only_image(images), make_options(images), progress, cancel)
         result = _with_seconds(result, before=reading)
         titled = {title or _title(sources) if name == UNNAMED else name: image for name, image in images.items()}
-        result = write_outputs(result, stages, titled, bundle)
-        if cancel():
-            raise CancelledError("The run was cancelled; nothing was kept.")
+        result = write_outputs(result, stages, titled, bundle, cancel)
+        stop_if(cancel)
         return result
+
+
+def stop_if(cancel: Callable[[], bool]) -> None:
+    """Raise CancelledError where the user asked to stop."""
+    if cancel():
+        raise CancelledError("The run was cancelled; nothing was kept.")
 
 
 def _title(sources: Sequence[Path]) -> str:
     """Return the first source's name without its ending, as scenes show it."""
-    return sources[0].name.split(".")[0] or UNNAMED if sources else UNNAMED
+    if not sources:
+        return UNNAMED
+    name = sources[0].name
+    return name if sources[0].is_dir() else re.sub(r"(\.\w+)?\.\w+$", "", name) or name
 
 
 def only_image(images: Mapping[str, MetaTensor]) -> MetaTensor | Mapping[str, MetaTensor]:
@@ -99,7 +110,7 @@ def checked_output(path: Path, sources: Sequence[Path] = ()) -> Path:
     if not path.name.lower().endswith(ENDINGS):
         raise InputError(f"The output {path.name!r} has no known ending; use one of {', '.join(ENDINGS)}.")
     path = path.expanduser().absolute()
-    if path.exists() and any(path.resolve().is_relative_to(source.resolve()) for source in sources):
+    if any(_is_read(path.resolve(), source.resolve()) for source in sources):
         raise InputError(f"The output {path.name!r} would replace an input; give it another name.")
     if ending_of(path) == ".mrb":
         from DeepImagingLib.scene.host import require
@@ -108,8 +119,19 @@ def checked_output(path: Path, sources: Sequence[Path] = ()) -> Path:
     return path
 
 
+def _is_read(path: Path, source: Path) -> bool:
+    """Tell whether a file is the source, or one of the DICOM files in it."""
+    from DeepImagingLib.files.dicom import is_dicom
+
+    return path == source or (path.is_relative_to(source) and is_dicom(path))
+
+
 def write_outputs(
-    result: Result, stages: Mapping[Path, Path], images: Mapping[str, MetaTensor], bundle: Bundle
+    result: Result,
+    stages: Mapping[Path, Path],
+    images: Mapping[str, MetaTensor],
+    bundle: Bundle,
+    cancel: Callable[[], bool] = lambda: False,
 ) -> Result:
     """Write each output by its ending; the report comes last, so that it knows how long the others took.
 
@@ -118,6 +140,7 @@ def write_outputs(
         stages: Final path → where to write it now.
         images: Name to image (C, I, J, K), for scenes and pictures.
         bundle: Whose modality chooses the window a scan is shown with.
+        cancel: Asked before each output.
 
     Returns:
         The result, with the seconds of each writer in its provenance.
@@ -126,6 +149,7 @@ def write_outputs(
 
     writers = _writers(result, images, bundle)
     for final, stage in sorted(stages.items(), key=lambda item: ending_of(item[0]) == REPORT):
+        stop_if(cancel)
         started = time.perf_counter()
         try:
             writers[ending_of(final)](result, stage)

@@ -65,6 +65,10 @@ class TestInputs:
         run(bundle, image)
         assert bool((image == before).all())
 
+    def test_a_tensor_that_gradients_flow_through_is_taken(self, bundle, image) -> None:
+        learning = image.clone().requires_grad_()
+        np.testing.assert_array_equal(run(bundle, learning).layers, run(bundle, image).layers)
+
     def test_an_array_without_geometry_is_refused(self, bundle, image) -> None:
         with pytest.raises(InputError, match=r"ndarray; give a path or a MetaTensor"):
             run(bundle, image.numpy())

@@ -188,14 +188,24 @@ def _check_constant(value: object) -> None:
 
 def _check_call(node: ast.Call) -> None:
     """Allow listed functions by name, and `.to(...)`, `.eval()` on a reference; positional arguments only."""
-    if isinstance(node.func, ast.Attribute) and _is_reference(node.func.value):
-        known = node.func.attr in allowed.METHODS
+    if (receiver := _receiver(node)) is not None:
+        known = isinstance(node.func, ast.Attribute) and node.func.attr in allowed.METHODS
+        _check(receiver)
     else:
         known = dotted(node.func) in allowed.CALLS
     if not known or node.keywords:
         raise UnsafeExpression(f"the call `{ast.unparse(node)}`")
     for argument in node.args:
         _check(argument)
+
+
+def _receiver(node: ast.Call) -> ast.expr | None:
+    """Return what a method is called on, a reference or another such call (`@network.to(@device).eval()`), or None."""
+    if not isinstance(node.func, ast.Attribute):
+        return None
+    value = node.func.value
+    chained = isinstance(value, ast.Call) and _receiver(value) is not None
+    return value if chained or _is_reference(value) else None
 
 
 def _check_lambda(node: ast.Lambda) -> None:
@@ -315,8 +325,8 @@ class Computer:
 
     def _call(self, node: ast.Call, known: dict[Any, Any]) -> Any:
         arguments = [self._value(argument, known) for argument in node.args]
-        if isinstance(node.func, ast.Attribute) and _is_reference(node.func.value):
-            return _method(self._value(node.func.value, known), node.func.attr, arguments)
+        if (receiver := _receiver(node)) is not None and isinstance(node.func, ast.Attribute):
+            return _method(self._value(receiver, known), node.func.attr, arguments)
         name = dotted(node.func) or ""
         return _limited(_FUNCTIONS[name](*arguments) if name in _FUNCTIONS else self._name(name)(*arguments))
 

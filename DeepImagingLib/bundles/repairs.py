@@ -82,6 +82,8 @@ def _mend_component(component: dict[str, Any], note: Note) -> None:
     network = allowed.NETWORKS.get(str(component[TARGET]))
     if "pretrained" in component or (network and network.name in allowed.PRETRAINED):
         component["pretrained"] = False
+    if name.endswith(("Inferer", "InfererAdapt")):
+        component.pop("progress", None)  # a bar of its own: the road tells how far it is
     device = component.get("device")
     if isinstance(device, str) and device.startswith("cuda"):
         component["device"] = "@device"

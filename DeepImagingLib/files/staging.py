@@ -11,7 +11,7 @@ from pathlib import Path
 
 from DeepImagingLib.errors import InputError, OutputError
 
-LONGEST_NAME = 255  # of one file, on the file systems in use
+LONGEST_NAME = 200  # bytes; file systems take 255, and the files of overlapping segments add the segment's name
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def staged(finals: Sequence[Path]) -> Iterator[dict[Path, Path]]:
     try:
         _check_each_once(finals)
         for final in finals:
-            made += _make_folder(final)
+            _make_folder(final, made)
             stages[final] = _stage_for(final)
         yield {final: stage / final.name for final, stage in stages.items()}
         _publish(_moves(stages))
@@ -62,20 +62,19 @@ def _check_each_once(finals: Sequence[Path]) -> None:
             raise InputError(f"The output {final.name!r} is asked for twice; give each output its own name.")
 
 
-def _make_folder(final: Path) -> list[Path]:
-    """Make the folder of a file; returns those that were made, innermost first."""
-    missing = [folder for folder in final.parents if not folder.exists()]
+def _make_folder(final: Path, made: list[Path]) -> None:
+    """Make the folder of a file; each one that is missing is put before those in `made` first, innermost in front."""
+    if len(os.fsencode(final.name)) > LONGEST_NAME:
+        raise InputError(f"The output name {final.name[:40]!r}… is too long; give it at most {LONGEST_NAME} bytes.")
+    if final.is_dir():
+        raise InputError(f"The output {str(final)!r} is a folder; name a file in it.")
     try:
+        made[:0] = [folder for folder in final.parents if not folder.exists()]
         final.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
             f"The folder {str(final.parent)!r} can't be made ({error.strerror}); choose another place."
         ) from error
-    if len(os.fsencode(final.name)) > LONGEST_NAME:
-        raise InputError(f"The output name {final.name[:40]!r}… is too long; give it at most {LONGEST_NAME} bytes.")
-    if final.is_dir():
-        raise InputError(f"The output {str(final)!r} is a folder; name a file in it.")
-    return missing
 
 
 def _stage_for(final: Path) -> Path:
@@ -108,25 +107,33 @@ def _moves(stages: Mapping[Path, Path]) -> dict[Path, Path]:
 
 def _publish(moves: Mapping[Path, Path]) -> None:
     """Move every file to its place; where one move fails, put back what was there before."""
-    replaced: dict[Path, Path | None] = {}
+    done: list[Path] = []
     try:
         for target, written in moves.items():
-            replaced[target] = _set_aside(target, written)
+            done.append(target)
+            if target.exists():
+                _aside(written).parent.mkdir(exist_ok=True)
+                os.replace(target, _aside(written))
             os.replace(written, target)
-    except OSError as error:
-        for target, before in replaced.items():
-            with suppress(OSError):
-                target.unlink(missing_ok=True) if before is None else os.replace(before, target)
-        raise failed_writing(error) from error
+    except BaseException as error:
+        for target in done:
+            _put_back(target, _aside(moves[target]))
+        if isinstance(error, OSError):
+            raise failed_writing(error) from error
+        raise
 
 
-def _set_aside(target: Path, written: Path) -> Path | None:
-    """Move an older file of that name into the stage; returns where to, None where there is none."""
-    if not target.exists():
-        return None
-    aside = written.with_name(f"{written.name}.before")
-    os.replace(target, aside)
-    return aside
+def _aside(written: Path) -> Path:
+    """Return where the older file goes that a written one replaces, until all are in place."""
+    return written.parent / "before" / written.name
+
+
+def _put_back(target: Path, aside: Path) -> None:
+    with suppress(OSError):  # whatever can't be put back must not keep the others from it
+        if aside.exists():
+            os.replace(aside, target)
+        else:
+            target.unlink(missing_ok=True)
 
 
 def _remove_stages(stages: Mapping[Path, Path]) -> None:

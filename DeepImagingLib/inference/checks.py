@@ -110,7 +110,7 @@ def check_dimensions(image: MetaTensor, name: str, volume: bool) -> None:
     if volume and (len(shape) < 3 or 1 in shape):
         raise InputError(
             f"{_capital(name)} is two-dimensional ({_shape(image)} voxels), but the model works on volumes; "
-            "give a whole series, (C, I, J, K)."
+            "give a whole series, with a channel axis in front."
         )
     if not volume and len(shape) > 2 and shape[-1] != 1:
         raise InputError(f"{_capital(name)} is a volume ({_shape(image)} voxels), but the model works on pictures.")

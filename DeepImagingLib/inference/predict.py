@@ -150,4 +150,4 @@ def _cause(error: BaseException) -> str:
     """Return the first line of the innermost error: MONAI wraps what a transform raised."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")

@@ -10,7 +10,7 @@ from DeepImagingLib.errors import InputError
 from DeepImagingLib.files.write import terminology_tag
 from DeepImagingLib.inference.checks import millimetres_apart
 from DeepImagingLib.results import Segment, Segmentation
-from DeepImagingLib.scene.volumes import as_image_data, as_matrix, local_from_ijk, world_from_local
+from DeepImagingLib.scene.volumes import as_image_data, as_matrix, is_volume, local_from_ijk, world_from_local
 
 SAME_PLACE_MM = 0.01
 PROVENANCE_ATTRIBUTE = "DeepImaging.Provenance"
@@ -54,6 +54,8 @@ def show(result: Segmentation, reference: Any, *, surface: bool = True) -> Any:
 
 
 def _check_reference(result: Segmentation, reference: Any) -> None:
+    if not is_volume(reference):
+        raise InputError("The reference is no volume node; give the one that was read for the run.")
     image_data = reference.GetImageData()
     shape = image_data.GetDimensions() if image_data is not None else ()
     if tuple(shape) != result.layers.shape[1:]:

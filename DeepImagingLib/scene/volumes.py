@@ -28,13 +28,18 @@ def read(volume_node: Any) -> MetaTensor:
     Raises:
         InputError: There is no volume, it has no voxels, or its parent transform isn't linear.
     """
-    if volume_node is None or not volume_node.IsA("vtkMRMLVolumeNode"):
+    if not is_volume(volume_node):
         raise InputError("There is no volume to work on; load a scan into the scene and select it.")
     name = "the volume"
     image_data = volume_node.GetImageData()
     if image_data is None or image_data.GetPointData().GetScalars() is None or not image_data.GetNumberOfPoints():
         raise InputError(f"{name.capitalize()} has no voxels; load its data first.")
     return as_image(_array(image_data), world_from_ijk(volume_node))
+
+
+def is_volume(node: Any) -> bool:
+    """Tell whether something is a volume node."""
+    return hasattr(node, "IsA") and bool(node.IsA("vtkMRMLVolumeNode"))
 
 
 def _array(image_data: Any) -> npt.NDArray[Any]:

@@ -38,7 +38,7 @@ def decode(
     if len(prediction) == 1:
         return _label_map(prediction[0], labels)
     has_background = _is_background(labels.get(BACKGROUND, ""))
-    if has_background or exclusive or (exclusive is None and not labels):
+    if exclusive or (exclusive is None and (has_background or not labels)):
         return _exclusive(prediction.argmax(axis=0), labels, len(prediction))
     return _overlapping(prediction > PROBABILITY_THRESHOLD, labels)
 
@@ -74,14 +74,16 @@ def _overlapping(masks: npt.NDArray[np.bool_], labels: Mapping[int, str]) -> tup
     """Put each mask on the first layer where it covers nothing, as Slicer does to keep layers few."""
     dtype = _smallest_type(len(masks))
     layers: list[npt.NDArray[Any]] = []
-    names = [labels.get(channel, f"channel {channel}") for channel in range(len(masks))]
+    channels = [c for c in range(len(masks)) if not _is_background(labels.get(c, ""))]
+    names = [labels.get(channel, f"channel {channel}") for channel in channels]
     segments = []
-    for channel, (id_, mask) in enumerate(zip(unique_ids(names), masks, strict=True)):
+    for channel, name, id_ in zip(channels, names, unique_ids(names), strict=True):
+        mask = masks[channel]
         index = next((i for i, layer in enumerate(layers) if not layer[mask].any()), len(layers))
         if index == len(layers):
             layers.append(np.zeros(mask.shape, dtype))
         layers[index][mask] = channel + 1
-        segments.append(_segment(id_, names[channel], index, channel + 1))
+        segments.append(_segment(id_, name, index, channel + 1))
     return np.stack(layers), _told_apart(segments), False
 
 

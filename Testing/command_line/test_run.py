@@ -14,6 +14,7 @@ import pytest
 import DeepImagingLib
 from DeepImagingLib import Options
 from Testing.command_line.conftest import GRID, write_scan
+from Testing.files.series import write_series
 
 
 class TestRun:
@@ -56,6 +57,12 @@ class TestRun:
         assert not labels.any()
         by_call = DeepImagingLib.run(bundle, scan, Options(roi=((4, 30), (2, 28), (5, 25))))
         np.testing.assert_array_equal(by_call.layers[0][4:30, 2:28, 5:25], inside)
+
+    def test_results_in_the_folder_of_the_series_can_be_made_again(self, call, bundle, tmp_path) -> None:
+        write_series(tmp_path / "ct", [0, 2, 4, 6])
+        for _ in range(2):
+            outcome = call("run", tmp_path / "ct", "--model", bundle, "--output", tmp_path / "ct" / "labels.nii.gz")
+            assert outcome.code == 0, outcome.err
 
     def test_not_a_number_is_filled_and_said(self, call, bundle, tmp_path) -> None:
         array = np.asarray(nibabel.load(write_scan(tmp_path / "a.nii.gz")).dataobj, np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -103,6 +104,12 @@ def write_two(folder: Path) -> None:
         stages[folder / "b.txt"].with_name("b_2.txt").write_text("new")
 
 
+def write_both(finals: list[Path]) -> None:
+    with staged(finals) as stages:
+        for final in finals:
+            stages[final].write_text("new")
+
+
 class TestStaging:
     def test_all_files_appear_together(self, tmp_path: Path) -> None:
         first, second = tmp_path / "a.txt", tmp_path / "new" / "b.txt"
@@ -140,6 +147,30 @@ class TestStaging:
             write_two(tmp_path)
         assert (tmp_path / "a.txt").read_text() == "from before"
         assert sorted(p.name for p in tmp_path.iterdir()) == ["a.txt", "b_2.txt"]
+
+    def test_a_refused_name_leaves_no_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="too long"), staged([tmp_path / "new" / "x" / ("a" * 300)]):
+            pytest.fail("no work may start")
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("at", [1, 2, 3, 4])
+    def test_older_files_come_back_whatever_stops_the_moves(self, tmp_path: Path, monkeypatch, at: int) -> None:
+        finals = [tmp_path / "a.txt", tmp_path / "b.txt"]
+        for final in finals:
+            final.write_text("from before")
+        moves = []
+
+        def replace(source: Path, target: Path, move=os.replace) -> None:
+            move(source, target)
+            moves.append(target)
+            if len(moves) == at:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(os, "replace", replace)
+        with pytest.raises(KeyboardInterrupt):
+            write_both(finals)
+        assert [final.read_text() for final in finals] == ["from before"] * 2
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["a.txt", "b.txt"]
 
     def test_a_place_that_cannot_be_a_folder_is_refused_before_work_starts(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")

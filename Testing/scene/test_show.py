@@ -101,6 +101,12 @@ class TestRefusals:
         with pytest.raises(InputError, match="no volume to work on"):
             scene.read(None)
 
+    def test_something_else_than_a_node_is_named(self, overlapping) -> None:
+        with pytest.raises(InputError, match="no volume to work on"):
+            scene.read("scan")
+        with pytest.raises(InputError, match="no volume node"):
+            scene.show(overlapping, None)
+
     def test_a_volume_without_voxels_is_named(self, mrml) -> None:
         with pytest.raises(InputError, match="no voxels"):
             scene.read(mrml.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty"))

@@ -41,6 +41,15 @@ class TestDecode:
         assert not exclusive
         assert [s.name for s in segments] == ["channel 0", "channel 1", "channel 2"]
 
+    def test_overlap_is_kept_beside_a_named_background(self) -> None:
+        whole, core = np.array([1, 1, 0]), np.array([0, 1, 0])
+        masks = np.stack([1 - whole, whole, core]).reshape(3, 1, 1, 3)
+        layers, segments, exclusive = decode(masks, {0: "background", 1: "organ", 2: "tumour"}, exclusive=False)
+        assert not exclusive
+        assert [s.name for s in segments] == ["organ", "tumour"]
+        found = [(layers[s.layer] == s.value).ravel().tolist() for s in segments]
+        assert found == [[True, True, False], [False, True, False]]
+
     def test_more_than_255_labels_fit(self) -> None:
         layers, _, _ = decode(np.array([0, 300]).reshape(1, 1, 1, 2), {i: f"n{i}" for i in range(301)})
         assert layers.max() == 300
