@@ -223,10 +223,10 @@ class ProgressLine:
 
 def tell(result: Result, outputs: Sequence[Path]) -> None:
     """Print notes, volumes and what was written."""
-    for note in result.provenance.notes if result.provenance else ():
-        print(f"Note: {note}")
     from DeepImagingLib.scene.views import can_draw
 
+    for note in result.provenance.notes if result.provenance else ():
+        print(f"Note: {note}")
     if any(study.ending_of(path) == ".png" for path in outputs) and not can_draw():
         print("Note: no OpenGL library was found, so matplotlib drew the picture instead of Slicer's views.")
     volumes = result.millilitres()

@@ -31,7 +31,7 @@ def write_seg_nrrd(result: Segmentation, path: Path) -> list[Path]:
     """
     layered = len(result.layers) > 1
     data = np.asarray(result.layers if layered else result.layers[0])
-    data = data.astype(data.dtype.newbyteorder("<"))
+    data = data.astype(data.dtype.newbyteorder("<"), copy=False)
     fields = {
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
         "Segmentation_MasterRepresentation": "Binary labelmap",

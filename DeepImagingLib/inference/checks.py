@@ -62,14 +62,10 @@ def checked_voxels(image: MetaTensor, name: str) -> tuple[MetaTensor, list[str]]
 
 
 def unlike_modality(image: MetaTensor, name: str, modality: str) -> str:
-    """Return a note where an image can't well be of the modality the model was made for, "" where it may be."""
-    import torch
-
-    voxels = image.as_tensor()
-    if modality.upper() != "CT" or not bool(torch.isfinite(voxels).any()):
+    """Return a note where an image (finite) can't well be of the modality of the model, "" where it may be."""
+    if modality.upper() != "CT":
         return ""
-    finite = voxels[torch.isfinite(voxels)]
-    low, high = float(finite.min()), float(finite.max())
+    low, high = float(image.min()), float(image.max())
     if low < SOFTEST_AIR_HU:
         return ""
     return f"The model expects CT in Hounsfield units, but the values of {name} run from {low:g} to {high:g}; check it."

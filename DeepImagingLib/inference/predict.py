@@ -56,7 +56,7 @@ def predict(
             ) from error
         reason = _cause(error)
         raise BundleError(
-            f"The bundle {bundle.name!r} failed on this input: {reason}. Check that it fits the model."
+            f"The bundle {bundle.name!r} failed on this input ({reason}); check that it fits the model."
         ) from error
 
 

@@ -41,8 +41,12 @@ class ResultExport:
 
     def __init__(self, result: Segmentation, images: Mapping[str, MetaTensor], modality: str = "") -> None:
         self._result = result
-        self._images = {name: _displayable(image) for name, image in images.items()}
+        self._given = images
         self._is_ct = modality.upper() == "CT"
+
+    @cached_property
+    def _images(self) -> dict[str, MetaTensor]:
+        return {name: _displayable(image) for name, image in self._given.items()}
 
     @cached_property
     def _center(self) -> npt.NDArray[np.float64]:

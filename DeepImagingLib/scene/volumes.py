@@ -30,10 +30,9 @@ def read(volume_node: Any) -> MetaTensor:
     """
     if not is_volume(volume_node):
         raise InputError("There is no volume to work on; load a scan into the scene and select it.")
-    name = "the volume"
     image_data = volume_node.GetImageData()
     if image_data is None or image_data.GetPointData().GetScalars() is None or not image_data.GetNumberOfPoints():
-        raise InputError(f"{name.capitalize()} has no voxels; load its data first.")
+        raise InputError("The volume has no voxels; load its data first.")
     return as_image(_array(image_data), world_from_ijk(volume_node))
 
 
