@@ -1,7 +1,8 @@
 """The only folder that reads and writes image files and DICOM; it knows results, and neither networks nor MRML."""
 
 from DeepImagingLib.files.image import NOTE_KEY, as_image
-from DeepImagingLib.files.read import read, read_roi
+from DeepImagingLib.files.read import read
+from DeepImagingLib.files.roi import read_roi
 from DeepImagingLib.files.staging import failed_writing, staged
 from DeepImagingLib.files.write import SEGMENTATION_WRITERS, report, write_json, write_nifti, write_seg_nrrd
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.files import dicom
-from DeepImagingLib.files.image import LPS_TO_RAS, affine_from_itk, array_from_itk, as_image
+from DeepImagingLib.files.image import affine_from_itk, array_from_itk, as_image
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
 
-ROUNDING = 1e-3  # of a voxel: what affines in float32 may be off without taking one voxel more
 NIFTI = (".nii", ".nii.gz")
 
 
@@ -110,58 +106,3 @@ def _read_itk(path: Path) -> MetaTensor:
             f"{path.name!r} is not an image file that can be read ({reason}); give NIfTI, NRRD, MHA or DICOM."
         ) from error
     return as_image(array_from_itk(image), affine_from_itk(image))
-
-
-def read_roi(path: str | Path, image: MetaTensor) -> tuple[tuple[int, int], ...]:
-    """Return the voxel ranges of `image` that a region file covers.
-
-    Args:
-        path: A Slicer markups ROI (`.mrk.json`), or a mask image whose voxels above zero are meant.
-        image: The image whose voxels are asked for.
-
-    Raises:
-        InputError: The file is neither, or its region lies outside the image.
-    """
-    path = Path(path)
-    corners = _roi_corners(path) if path.name.lower().endswith(".json") else _mask_corners(path)
-    try:
-        ijk = (np.linalg.inv(np.asarray(image.affine)) @ corners)[:3]
-    except np.linalg.LinAlgError as error:
-        raise InputError("The image's voxels have no size, so it has no regions; mend its spacing.") from error
-    shape = np.array([*image.shape[1:], 1])[:3]  # a picture is one voxel deep
-    start = np.clip(np.floor(ijk.min(axis=1) + 0.5 + ROUNDING), 0, shape).astype(int)
-    stop = np.clip(np.ceil(ijk.max(axis=1) + 0.5 - ROUNDING), 0, shape).astype(int)
-    if np.any(start >= stop):
-        raise InputError(f"The region in {path.name!r} lies outside the image; check that both show the same study.")
-    return tuple(zip(start.tolist(), stop.tolist(), strict=True))
-
-
-def _roi_corners(path: Path) -> npt.NDArray[np.float64]:
-    """Return the eight corners (4, 8) of a markups ROI in homogeneous RAS mm.
-
-    Format: Slicer's markups JSON schema 1.0.3 (`center`, `size`, `orientation` row-major, `coordinateSystem`).
-    """
-    try:
-        roi = json.loads(path.read_text(encoding="utf-8"))["markups"][0]
-        if roi["type"] != "ROI":
-            raise ValueError(roi["type"])
-        center, size = np.asarray(roi["center"], dtype=float), np.asarray(roi["size"], dtype=float)
-        axes = np.reshape(roi.get("orientation", np.eye(3)), (3, 3))
-        flip = LPS_TO_RAS if roi.get("coordinateSystem", "LPS") in ("LPS", "0") else np.eye(4)
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise InputError(f"{path.name!r} is not a Slicer markups ROI; give a .mrk.json ROI or a mask image.") from error
-    signs = np.array(list(product((-0.5, 0.5), repeat=3))).T
-    corners = center[:, None] + axes @ (size[:, None] * signs)
-    return np.asarray(flip @ np.vstack([corners, np.ones(8)]))
-
-
-def _mask_corners(path: Path) -> npt.NDArray[np.float64]:
-    """Return the eight outer corners (4, 8) of the box around a mask's voxels above zero, in homogeneous RAS mm."""
-    mask = read(path)
-    voxels = np.asarray(mask)[0]
-    inside = np.argwhere(np.atleast_3d(voxels) > 0)
-    if not len(inside):
-        raise InputError(f"The mask {path.name!r} is empty; draw the region first.")
-    bounds = np.stack([inside.min(axis=0) - 0.5, inside.max(axis=0) + 0.5])
-    corners = np.array(list(product(*bounds.T))).T
-    return np.asarray(np.asarray(mask.affine) @ np.vstack([corners, np.ones(corners.shape[1])]))

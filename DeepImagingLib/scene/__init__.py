@@ -6,7 +6,8 @@ Widgets don't live here.
 
 from DeepImagingLib.scene.export import ResultExport
 from DeepImagingLib.scene.host import available, host
+from DeepImagingLib.scene.region import region
 from DeepImagingLib.scene.segmentations import show
 from DeepImagingLib.scene.volumes import add_volume, read
 
-__all__ = ["ResultExport", "add_volume", "available", "host", "read", "show"]
+__all__ = ["ResultExport", "add_volume", "available", "host", "read", "region", "show"]
