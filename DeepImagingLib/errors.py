@@ -37,5 +37,9 @@ class MemoryLimitError(DeepImagingError):
     """The run does not fit into the memory there is."""
 
 
+class WorkerError(DeepImagingError):
+    """The process that did the run ended, or something nobody foresaw went wrong in it."""
+
+
 class CancelledError(DeepImagingError):
     """The user cancelled the run; nothing was kept."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from DeepImagingLib import __version__
-from DeepImagingLib.bundles import Bundle, load_bundle
+from DeepImagingLib.bundles import Bundle, Pipeline, load_bundle
 from DeepImagingLib.errors import BundleError
 from DeepImagingLib.inference import checks
 from DeepImagingLib.inference.device import choose_device
@@ -25,8 +25,10 @@ from DeepImagingLib.inference.region import crop, paste
 from DeepImagingLib.options import Options
 from DeepImagingLib.results import Provenance, Result, Segmentation
 from DeepImagingLib.tasks import segmentation
+from DeepImagingLib.tasks.laterality import laterality_warning
 
 if TYPE_CHECKING:
+    import torch
     from monai.data import MetaTensor
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,8 @@ def run(
     options: Options = DEFAULTS,
     progress: Callable[[Progress], None] | None = None,
     cancel: Callable[[], bool] | None = None,
+    *,
+    build: Callable[[Bundle, torch.device], Pipeline] = Bundle.build,
 ) -> Result:
     """Run a bundle on one study.
 
@@ -52,6 +56,7 @@ def run(
         options: How to run.
         progress: Called with the stage, its fraction done and the seconds left.
         cancel: Asked at each window; answering True ends the run with CancelledError.
+        build: Makes the pieces of the run; a host that keeps models warm gives its own.
 
     Returns:
         The result in the geometry of the input: same voxel grid, affine IJK→RAS in mm of the world it was read in.
@@ -80,7 +85,7 @@ def run(
         with warnings.catch_warnings():
             # MONAI warns of defaults that change, which is for a bundle's author and not for its user.
             warnings.simplefilter("ignore", FutureWarning)
-            pipeline = loaded.build(device)
+            pipeline = build(loaded, device)
     prediction = predict(loaded, pipeline, gather(loaded, regions), device, monitor)
     with monitor.stage("Collecting"):
         prediction, grid_notes = on_grid(prediction, next(iter(regions.values())))
@@ -89,9 +94,10 @@ def run(
         if not loaded.takes_volume:
             layers = layers[..., None]  # a picture is a volume of one slice
     log.info("%s ran on %s in %.1f s", loaded.name, device, sum(monitor.seconds.values()))
-    notes = (*loaded.notes, *prepared.notes, *grid_notes)
-    provenance = _provenance(loaded, prepared.by_name, options, str(device), monitor.seconds, notes)
     affine = np.asarray(prepared.reference.affine, dtype=np.float64)
+    sides = laterality_warning(Segmentation(layers, affine, segments, exclusive))
+    notes = (*loaded.notes, *prepared.notes, *grid_notes, *([sides] if sides else []))
+    provenance = _provenance(loaded, prepared.by_name, options, str(device), monitor.seconds, notes)
     return Segmentation(layers, affine, segments, exclusive, provenance)
 
 

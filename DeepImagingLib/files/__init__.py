@@ -4,11 +4,13 @@ from DeepImagingLib.files.image import NOTE_KEY, as_image
 from DeepImagingLib.files.read import read
 from DeepImagingLib.files.roi import read_roi
 from DeepImagingLib.files.staging import failed_writing, staged
+from DeepImagingLib.files.voxels import Voxels
 from DeepImagingLib.files.write import SEGMENTATION_WRITERS, report, write_json, write_nifti, write_seg_nrrd
 
 __all__ = [
     "NOTE_KEY",
     "SEGMENTATION_WRITERS",
+    "Voxels",
     "as_image",
     "failed_writing",
     "read",

@@ -1,0 +1,100 @@
+"""A block of memory that two processes share, and that is gone with the last of them, however they end.
+
+It has no name in any folder: on POSIX its file descriptor is handed over (anonymous memory on Linux, which the size
+of /dev/shm doesn't limit; an unlinked temporary file elsewhere, and where memory is short), on Windows it is a mapping
+that lives as long as someone holds it. All of it is reserved when it is made, since memory that turns out to be missing
+when it is written to ends the process (SIGBUS).
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+import tempfile
+import uuid
+from multiprocessing import reduction
+from multiprocessing.connection import Connection
+from typing import Any
+
+from DeepImagingLib.errors import MemoryLimitError
+
+MIB = 1 << 20
+
+
+class Block:
+    """Shared memory.
+
+    Attributes:
+        memory: Its bytes; arrays that look into it keep it alive.
+    """
+
+    def __init__(self, memory: mmap.mmap, key: int | str) -> None:
+        self.memory = memory
+        self._key = key
+
+    @classmethod
+    def create(cls, size: int) -> Block:
+        """Reserve `size` bytes; raises MemoryLimitError where neither memory nor the temporary folder has them."""
+        if sys.platform == "win32":
+            name = f"DeepImaging-{uuid.uuid4().hex}"
+            return cls(mmap.mmap(-1, size, tagname=name), name)
+        for reserve in (_reserve_memory, _reserve_file):
+            try:
+                descriptor = reserve(size)
+                return cls(mmap.mmap(descriptor, size), descriptor)
+            except OSError as error:
+                reason = error.strerror
+        raise MemoryLimitError(
+            f"{size // MIB} MiB to hand the images over can't be had, neither as memory nor in the temporary folder "
+            f"({reason}); close other programs or free disk space."
+        )
+
+    def send(self, connection: Connection[Any, Any]) -> None:
+        """Hand it to the process at the other end, which calls `receive`; then it may be closed here."""
+        if isinstance(self._key, int):
+            reduction.send_handle(connection, self._key, 0)
+        else:
+            connection.send_bytes(self._key.encode())
+
+    @classmethod
+    def receive(cls, connection: Connection[Any, Any], size: int) -> Block:
+        """Take what the other end sends; raises OSError or EOFError where it has ended meanwhile."""
+        if sys.platform == "win32":
+            name = connection.recv_bytes().decode()
+            return cls(mmap.mmap(-1, size, tagname=name), name)
+        try:
+            descriptor = reduction.recv_handle(connection)
+        except RuntimeError as error:  # the other end was closed in between
+            raise EOFError("no block came") from error
+        return cls(mmap.mmap(descriptor, size), descriptor)
+
+    def release(self) -> None:
+        """Let go of the descriptor; the memory stays for as long as someone looks into it."""
+        if isinstance(self._key, int) and self._key >= 0:
+            os.close(self._key)
+            self._key = -1
+
+
+def _reserve_memory(size: int) -> int:
+    if not hasattr(os, "memfd_create"):
+        raise OSError(0, "this system has no anonymous files")
+    return _reserved(os.memfd_create("DeepImaging"), size)
+
+
+def _reserve_file(size: int) -> int:
+    with tempfile.TemporaryFile() as file:
+        return _reserved(os.dup(file.fileno()), size)
+
+
+def _reserved(descriptor: int, size: int) -> int:
+    """Return the descriptor once it is that large; macOS has no way to reserve, so it grows there as it is written."""
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+        else:
+            os.truncate(descriptor, size)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -1,0 +1,58 @@
+"""Small jobs beside the runs that would hold up a window: making a phantom, copying a model in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from DeepImagingLib.inference.progress import Progress
+
+if TYPE_CHECKING:
+    from DeepImagingLib.files import Voxels
+    from DeepImagingLib.hosts.job import Context
+
+FIELD_OF_VIEW_MM = (420.0, 320.0, 420.0)
+
+
+@dataclass(frozen=True)
+class MakePhantom:
+    """Make a torso CT whose anatomy is drawn at random; it needs neither torch nor MONAI.
+
+    Attributes:
+        seed: The same for the same torso; from 1 000 000 on no shipped model has seen it.
+        spacing: Millimetres along right, anterior and superior.
+    """
+
+    seed: int = 1_000_000
+    spacing: tuple[float, float, float] = (2.0, 2.0, 2.0)
+
+    def perform(self, context: Context) -> Voxels:
+        """Make it; raises InputError where the spacing can't be used."""
+        import numpy as np
+
+        from DeepImagingLib.files import Voxels
+        from DeepImagingLib.phantoms import hounsfield, torso_ct
+
+        context.progress(Progress("Making a scan", 0.0))
+        materials, _, affine = torso_ct.draw(self.seed, self.spacing, FIELD_OF_VIEW_MM)
+        values = hounsfield.render(materials, self.spacing, np.random.default_rng([self.seed, 1]))
+        return Voxels(np.ascontiguousarray(np.rint(values).astype(np.int16).transpose(2, 1, 0)), affine)
+
+
+@dataclass(frozen=True)
+class AddModel:
+    """Copy a model into the user's model folder: some are gigabytes.
+
+    Attributes:
+        source: Its folder or zip archive.
+    """
+
+    source: Path
+
+    def perform(self, context: Context) -> Path:
+        """Copy it and return its new folder; raises as `add_bundle` does."""
+        from DeepImagingLib.bundles.add import add_bundle
+
+        context.progress(Progress("Adding the model", 0.0))
+        return add_bundle(self.source)

@@ -1,0 +1,100 @@
+"""What a host is asked to do: a job performs itself, with models that are kept warm."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from DeepImagingLib.inference.progress import Progress
+from DeepImagingLib.options import Options
+from DeepImagingLib.results import Result
+
+if TYPE_CHECKING:
+    from DeepImagingLib.files import Voxels
+    from DeepImagingLib.hosts.warm import WarmModels
+    from DeepImagingLib.tasks.measures import Measure
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a host gives to a job.
+
+    Attributes:
+        models: Loads bundles and builds them, or gives those that are warm already.
+        progress: To be told of each step.
+        cancel: To be asked at each step; the job stops where it answers True.
+    """
+
+    models: WarmModels
+    progress: Callable[[Progress], None]
+    cancel: Callable[[], bool]
+
+
+class Job(Protocol):
+    """Something to be done. It crosses a process boundary: it pickles, and so does what it returns."""
+
+    def perform(self, context: Context) -> Any:
+        """Do it; raises a DeepImagingError where that fails, CancelledError where the context asks to stop."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gives to those who show it.
+
+    Attributes:
+        result: In the geometry of the input; its layers lie in memory as Slicer keeps them, I fastest.
+        measures: Of each segment, on the first input.
+    """
+
+    result: Result
+    measures: tuple[Measure, ...]
+
+
+@dataclass(frozen=True)
+class RunJob:
+    """One run of a bundle on images in memory or in files.
+
+    Attributes:
+        model: A bundle's name or folder.
+        inputs: One image, or input names to images.
+        options: How to run.
+        trust: Digest of a bundle that is let through unjudged.
+    """
+
+    model: str | Path
+    inputs: Voxels | Path | Mapping[str, Voxels | Path] = field(repr=False)
+    options: Options = field(default_factory=Options)
+    trust: str | None = None
+
+    def perform(self, context: Context) -> Outcome:
+        """Run; raises what `DeepImagingLib.run` raises."""
+        if "monai" not in sys.modules:
+            context.progress(Progress("Loading libraries", 0.0))
+        from DeepImagingLib.road import run
+        from DeepImagingLib.tasks.measures import measure
+
+        bundle = context.models.load(self.model, self.trust)
+        images = _images(self.inputs)
+        result = run(bundle, images, self.options, context.progress, context.cancel, build=context.models.build)
+        reference = next(iter(images.values())) if isinstance(images, Mapping) else images
+        measures = measure(result, reference, bundle.modality)
+        return Outcome(replace(result, layers=_as_slicer_keeps(result.layers)), measures)
+
+
+def _images(inputs: Any) -> Any:
+    """Return images (C, I, J, K) for what came as voxels or as files."""
+    from DeepImagingLib import files
+
+    if isinstance(inputs, Mapping):
+        return {name: _images(given) for name, given in inputs.items()}
+    return files.read(inputs) if isinstance(inputs, Path) else inputs.image()
+
+
+def _as_slicer_keeps(layers: Any) -> Any:
+    """Return (L, I, J, K) laid out with I fastest, so that whoever makes nodes of it copies memory as it lies."""
+    return np.ascontiguousarray(layers.transpose(0, 3, 2, 1)).transpose(0, 3, 2, 1)

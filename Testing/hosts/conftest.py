@@ -1,0 +1,72 @@
+"""Hosts, and what must not be left behind by them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from DeepImagingLib.hosts import Handle, Host, InProcessHost, WorkerHost
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[WorkerHost]:
+    """One for all tests of a file: whatever one did to it, the next must find it working."""
+    host = WorkerHost(threads=1)
+    yield host
+    host.close()
+    _check_that_nothing_is_left()
+
+
+@pytest.fixture(scope="module")
+def in_process() -> InProcessHost:
+    return InProcessHost()
+
+
+@pytest.fixture(params=["in_process", "worker"])
+def host(request: pytest.FixtureRequest) -> Host:
+    """Each host in turn: what is promised holds for both."""
+    return request.getfixturevalue(request.param)
+
+
+def _check_that_nothing_is_left() -> None:
+    """No worker runs, and nothing of ours is in shared memory or in the temporary folder."""
+    assert until(lambda: not workers(), 5)
+    assert not list(Path(tempfile.gettempdir()).glob("deepimaging-*/s"))
+    if os.path.isdir("/dev/shm"):
+        assert not [name for name in os.listdir("/dev/shm") if "deepimaging" in name.lower()]
+
+
+def workers(parent: int | None = None) -> list[psutil.Process]:
+    """The workers that a process has started."""
+    found = psutil.Process(parent).children(recursive=True)
+    return [process for process in found if "DeepImagingLib.hosts.serve" in _words(process)]
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
+    except psutil.NoSuchProcess:
+        return []
+
+
+def until(condition: Callable[[], object], seconds: float) -> bool:
+    """Wait until something holds; returns whether it did in time."""
+    end = time.perf_counter() + seconds
+    while not condition() and time.perf_counter() < end:
+        time.sleep(0.01)
+    return bool(condition())
+
+
+def go_on_until_stage(handle: Handle, host: Host, stage: str, seconds: float = 20) -> None:
+    """Let the host go on until the job tells of a stage."""
+    end = time.perf_counter() + seconds
+    while handle.progress is None or handle.progress.stage != stage:
+        assert not handle.done, handle.error
+        assert time.perf_counter() < end, f"still at {handle.progress}"
+        host.wait()
