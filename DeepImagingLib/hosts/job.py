@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -73,11 +74,13 @@ class RunJob:
 
     def perform(self, context: Context) -> Outcome:
         """Run; raises what `DeepImagingLib.run` raises."""
-        if "monai" not in sys.modules:
+        if "monai.transforms" not in sys.modules:
             context.progress(Progress("Loading libraries", 0.0))
+            importlib.import_module("monai.transforms")  # seconds, which the first stage would seem to take
         from DeepImagingLib.road import run
         from DeepImagingLib.tasks.measures import measure
 
+        context.progress(Progress("Taking the images", 0.0))
         bundle = context.models.load(self.model, self.trust)
         images = _images(self.inputs)
         result = run(bundle, images, self.options, context.progress, context.cancel, build=context.models.build)

@@ -45,7 +45,7 @@ class WorkerHost(Host):
 
     def __init__(self, threads: int | None = None) -> None:
         super().__init__()
-        self._threads = threads or spare_threads()
+        self.threads = threads or spare_threads()
         self._process: Process | None = None
         atexit.register(_close, weakref.ref(self))
 
@@ -78,7 +78,7 @@ class WorkerHost(Host):
         if process is None or not (yield from _answers(process)):
             self._end_process()
             handle.report(Progress("Starting", 0.0))
-            process = self._process = Process(self._threads)
+            process = self._process = Process(self.threads)
         while not process.connect():
             if handle.cancel_asked:
                 raise EOFError("cancelled while it started")
