@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Every set-up command of DeepImaging: `demo`, `test` and `package`, with nothing but the standard library.
+"""Every set-up command of DeepImaging: `demo`, `test`, `install`, `package`, with the standard library alone.
 
 `demo` and `test` make `.venv` beside this file, or repair it, then run inside it. An unfit Python must still be
 able to read this file and say which one is needed, so its syntax stays that of Python 3.6.
@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -28,7 +29,9 @@ ROOT = Path(__file__).resolve().parent
 OLDEST, NEWEST = (3, 10), (3, 12)
 EXTRAS = "headless,test"
 NEEDED_GB = 4.0  # .venv with PyTorch's CPU build takes 2.5 GB; the rest is for pip's downloads and cache
+REQUIREMENTS = "DeepImagingLib/requirements.txt"
 WHEELS = "https://download.pytorch.org/whl"
+SLICER_SECONDS = 300.0  # a first start reads every module
 NOTE = "deepimaging-setup.json"  # in .venv: whose it is, and what a finished set-up put there
 SETUP_VERSION = "1"  # raise it when a finished .venv has to be installed again
 READY, INSTALL, REMAKE = "ready", "install", "remake"
@@ -298,7 +301,7 @@ def write_note(venv: Path, root: Path, key: str, packages: List[str]) -> None:
 
 def key_of(root: Path) -> str:
     """Hash all that decides what a finished .venv holds."""
-    asked = (root / "pyproject.toml").read_bytes()
+    asked = (root / "pyproject.toml").read_bytes() + (root / REQUIREMENTS).read_bytes()
     about = "|".join([SETUP_VERSION, platform.system(), platform.machine(), EXTRAS])
     return hashlib.sha256(asked + about.encode()).hexdigest()
 
@@ -316,7 +319,7 @@ def judge(root: Path, venv: Path) -> Verdict:
         (REMAKE, "it is of another Python", seen is not None and tuple(seen["python"]) != sys.version_info[:2]),
         (INSTALL, "%s damaged" % " ".join(Path(path).name for path in broken[:2]), bool(broken)),
         (INSTALL, "an earlier set-up was not finished", not note.get("key")),
-        (INSTALL, "pyproject.toml asks for something else now", note.get("key") != key_of(root)),
+        (INSTALL, "other packages are asked for now", note.get("key") != key_of(root)),
         (INSTALL, "%s lost" % " ".join(lost[:2]), bool(lost)),
     ]
     need, why = next(((need, why) for need, why, applies in verdicts if applies), (READY, ""))
@@ -560,6 +563,82 @@ def run_python(python: Path, arguments: List[str], variables: Dict[str, str]) ->
     return code
 
 
+# Runs in Slicer, with ASKED defined above it. Settings of others stay as they are, letter by letter.
+IN_SLICER = r"""
+import json, os
+import slicer
+KEY = "Modules/AdditionalPaths"
+def place(path):
+    return os.path.normcase(os.path.realpath(slicer.app.toSlicerHomeAbsolutePath(path)))
+try:
+    settings = slicer.app.revisionUserSettings()
+    value = settings.value(KEY) or []
+    found = [value] if isinstance(value, str) else list(value)
+    if ASKED["remove"]:
+        wanted = [path for path in found if place(path) not in map(place, ASKED["folders"])]
+    else:
+        wanted = found + [path for path in ASKED["folders"] if place(path) not in map(place, found)]
+    if ASKED["change"] and wanted != found:
+        settings.setValue(KEY, wanted) if wanted else settings.remove(KEY)
+        settings.sync()
+    modules = [str(name) for name in slicer.app.moduleManager().modulesNames()]
+    answer = {"version": str(slicer.app.applicationVersion), "pending": wanted != found, "modules": modules}
+except Exception as error:
+    answer = {"error": "%s: %s" % (type(error).__name__, error)}
+with open(ASKED["answer"], "w", encoding="utf-8") as file:
+    json.dump(answer, file)
+slicer.util.exit(0)
+"""
+
+
+def install(given: Path, remove: bool, root: Path = ROOT) -> int:
+    """Add this source tree's modules to those that a Slicer loads when it starts, or take them out again."""
+    slicer = slicer_program(given)
+    folders = [folder for folder in module_folders(root) if (folder / (folder.name + ".py")).exists()]
+    before = ask_slicer(slicer, folders, remove, change=True)
+    after = ask_slicer(slicer, folders, remove, change=False) if before["pending"] else before
+    lost = [folder.name for folder in folders if folder.name not in after["modules"]]
+    if after["pending"]:
+        raise SetupError("%s did not keep its new settings: end it where it is open, then call this again." % slicer)
+    if lost and not remove:
+        where = "open it and look into its log (Help > Report a Bug) for the reason"
+        raise SetupError("%s knows where %s lies but could not load it: %s." % (slicer, lost[0], where))
+    names = ", ".join(folder.name for folder in folders)
+    done = "no longer loads" if remove else "loads"
+    print("Slicer %s %s %s from %s" % (after["version"], done, names, root), flush=True)
+    return 0
+
+
+def slicer_program(given: Path) -> Path:
+    """Find the program in what was named as Slicer: itself, the folder that it lies in, or its app on macOS."""
+    there = given.expanduser().absolute()
+    inside = ("", "Slicer", "Slicer.exe", "Contents/MacOS/Slicer", "Slicer.app/Contents/MacOS/Slicer")
+    for program in (there / name for name in inside):
+        if program.is_file() and os.access(str(program), os.X_OK):
+            return program
+    what = "is no Slicer" if there.exists() else "is not there"
+    raise SetupError("%s %s: name the program Slicer or the folder that it lies in." % (there, what), code=2)
+
+
+def ask_slicer(slicer: Path, folders: List[Path], remove: bool, change: bool) -> Dict[str, Any]:
+    """Start Slicer without a window, and read from a file what it answers: on Windows it can't print."""
+    with tempfile.TemporaryDirectory() as scratch:
+        script, answer = Path(scratch) / "in_slicer.py", Path(scratch) / "answer.json"
+        paths = [folder.as_posix() for folder in folders]
+        asked = {"folders": paths, "remove": remove, "change": change, "answer": str(answer)}
+        script.write_text("ASKED = %r\n%s" % (asked, IN_SLICER), encoding="utf-8")
+        command = [str(slicer), "--no-splash", "--no-main-window", "--ignore-slicerrc", "--exit-after-startup"]
+        try:
+            output_of(command + ["--python-script", str(script)], seconds=SLICER_SECONDS)
+            told = dict(json.loads(answer.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            why = "ended, or took over %.0f s" % SLICER_SECONDS
+            raise SetupError("%s %s without an answer: name the program Slicer itself." % (slicer, why)) from None
+    if "error" in told:
+        raise SetupError("%s can't be set up (%s): mend that, then call this again." % (slicer, told["error"]))
+    return told
+
+
 def package(target: Path, root: Path = ROOT) -> int:
     """Copy the tree that a build of the extension installs: modules, library, bundles and licence."""
     files = installed_files(root)
@@ -616,12 +695,15 @@ def shipped(entry: Path) -> List[Path]:
 def parse(argv: List[str]) -> argparse.Namespace:
     """Read the command line; all that follows `test` is pytest's."""
     parser = argparse.ArgumentParser(prog="setup_extension.py", description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command", metavar="demo | test | package")
+    commands = parser.add_subparsers(dest="command", metavar="demo | test | install | package")
     commands.required = True
     for_demo = commands.add_parser("demo", help="set up, then run the main job and show what it made")
     for_demo.add_argument("--input", metavar="FILE", help="a scan of your own (default: a torso CT made on the spot)")
     for_demo.add_argument("--output", metavar="DIR", help="where the results go (default: demo/ beside this file)")
     commands.add_parser("test", help="set up, then run the tests; further arguments go to pytest", add_help=False)
+    for_install = commands.add_parser("install", help="let a 3D Slicer load the modules of this folder")
+    for_install.add_argument("--slicer", metavar="PATH", type=Path, required=True, help="the program, folder or app")
+    for_install.add_argument("--remove", action="store_true", help="let it load them no longer")
     for_package = commands.add_parser("package", help="copy the tree that a build of the extension installs")
     for_package.add_argument("folder", metavar="DIR", type=Path, help="a new or empty folder")
     if argv[:1] == ["test"]:
@@ -636,6 +718,8 @@ def run_command(argv: List[str]) -> int:
         return demo(asked.input, asked.output)
     if asked.command == "test":
         return test(asked.arguments)
+    if asked.command == "install":
+        return install(asked.slicer, asked.remove)
     return package(asked.folder)
 
 

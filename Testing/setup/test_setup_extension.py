@@ -45,8 +45,9 @@ def setup_extension() -> ModuleType:
 def project(tmp_path: Path) -> Path:
     """A repository's root with an empty .venv in it, never installed; its path has a space and an umlaut."""
     root = tmp_path / "a pröject"
-    root.mkdir()
+    (root / "DeepImagingLib").mkdir(parents=True)
     shutil.copy(ROOT / "pyproject.toml", root)
+    shutil.copy(ROOT / "DeepImagingLib" / "requirements.txt", root / "DeepImagingLib")
     shutil.copy(SCRIPT, root)
     return root
 
@@ -260,8 +261,11 @@ class TestEnvironment:
         monkeypatch.setattr(setup_extension, "set_up", lambda *_: pytest.fail("it was set up again"))
         assert setup_extension.ensure_environment(project, "nothing") == setup_extension.venv_python(finished)
 
-    def test_changed_dependencies_are_noticed(self, setup_extension: ModuleType, project: Path, finished: Path) -> None:
-        with open(project / "pyproject.toml", "a", encoding="utf-8") as file:
+    @pytest.mark.parametrize("name", ["pyproject.toml", "DeepImagingLib/requirements.txt"])
+    def test_changed_dependencies_are_noticed(
+        self, setup_extension: ModuleType, project: Path, finished: Path, name: str
+    ) -> None:
+        with open(project / name, "a", encoding="utf-8") as file:
             file.write("# another pin\n")
         assert setup_extension.judge(project, finished).need == "install"
 
@@ -401,12 +405,12 @@ class TestPackage:
         assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
     def test_modules_lie_flat_and_share_their_resources(self, setup_extension: ModuleType, project: Path) -> None:
-        self.write(project, "DeepImagingLib/__init__.py", "LICENSE")
+        self.write(project, "DeepImagingLib/requirements.txt", "LICENSE")
         self.write(project, "DeepImaging/Segment/Segment.py", "DeepImaging/Segment/Resources/UI/Segment.ui")
         self.write(project, "DeepImaging/Train/Train.py", "DeepImaging/Train/Resources/Icons/Train.png")
         self.write(project, "DeepImaging/DeepImagingWidgets/__init__.py", "DeepImaging/Train/Testing/test_train.py")
         assert sorted(setup_extension.installed_files(project)) == [
-            "DeepImagingLib/__init__.py",
+            "DeepImagingLib/requirements.txt",
             "DeepImagingWidgets/__init__.py",
             "LICENSE",
             "Resources/Icons/Train.png",
