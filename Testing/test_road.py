@@ -12,6 +12,7 @@ from monai.networks.nets import UNet
 from DeepImagingLib import Options, run
 from DeepImagingLib.errors import BundleError, InputError
 from DeepImagingLib.files import as_image
+from DeepImagingLib.phantoms import torso_ct
 from Testing.bundles import make_bundles as make
 from Testing.grids import affine
 
@@ -203,3 +204,12 @@ def test_the_public_names_stay_what_they_are_after_their_modules_were_imported()
     assert DeepImagingLib.run is DeepImagingLib.road.run
     assert DeepImagingLib.Options is Options
     assert callable(DeepImagingLib.load_bundle)
+
+
+class TestSides:
+    @pytest.mark.parametrize("mirrored", [False, True])
+    def test_a_mirrored_header_is_told_in_the_provenance(self, mirrored) -> None:
+        ct = torso_ct.sample(1_000_002, (5, 5, 5))[0]["ct"]
+        grid = np.diag([-1.0 if mirrored else 1.0, 1, 1, 1]) @ np.asarray(ct.affine)
+        notes = run("torso_ct_segmentation", as_image(ct.numpy(), grid)).provenance.notes
+        assert any("the header, or the anatomy" in note for note in notes) is mirrored

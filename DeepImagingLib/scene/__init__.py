@@ -7,7 +7,26 @@ Widgets don't live here.
 from DeepImagingLib.scene.export import ResultExport
 from DeepImagingLib.scene.host import available, host
 from DeepImagingLib.scene.region import region
+from DeepImagingLib.scene.removal import remove
+from DeepImagingLib.scene.saving import export_segmentation
 from DeepImagingLib.scene.segmentations import show
-from DeepImagingLib.scene.volumes import add_volume, read
+from DeepImagingLib.scene.state import VolumeState, changed_since, state_of
+from DeepImagingLib.scene.surfaces import surfaces
+from DeepImagingLib.scene.volumes import add_volume, read, voxels
 
-__all__ = ["ResultExport", "add_volume", "available", "host", "read", "region", "show"]
+__all__ = [
+    "ResultExport",
+    "VolumeState",
+    "add_volume",
+    "available",
+    "changed_since",
+    "export_segmentation",
+    "host",
+    "read",
+    "region",
+    "remove",
+    "show",
+    "state_of",
+    "surfaces",
+    "voxels",
+]

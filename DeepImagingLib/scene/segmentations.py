@@ -5,51 +5,55 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from typing import Any
+from uuid import uuid4
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.files.write import terminology_tag
 from DeepImagingLib.inference.checks import millimetres_apart
 from DeepImagingLib.results import Segment, Segmentation
+from DeepImagingLib.scene.removal import PROVENANCE_ATTRIBUTE, RUN_ATTRIBUTE, empty, remove
+from DeepImagingLib.scene.state import SAME_PLACE_MM
 from DeepImagingLib.scene.volumes import as_image_data, as_matrix, is_volume, local_from_ijk, world_from_local
 
-SAME_PLACE_MM = 0.01
-PROVENANCE_ATTRIBUTE = "DeepImaging.Provenance"
 
+def show(result: Segmentation, reference: Any, *, node: Any = None, name: str = "", surface: bool = True) -> Any:
+    """Show `result` as a segmentation node beside the volume node it was computed from.
 
-def show(result: Segmentation, reference: Any, *, surface: bool = True) -> Any:
-    """Add a segmentation node for `result` beside the volume node it was computed from.
-
-    The node takes the reference's local geometry and stands under the same parent transform. It is filed next to the
-    reference in the subject hierarchy, under a folder named after the model. Nothing is added where this fails.
+    The node takes the reference's local geometry and stands under the same parent transform. A new one is filed next
+    to the reference in the subject hierarchy, under a folder named after the model; `remove` takes all of it away
+    again. All that can fail is done before the scene is touched: nothing is added, or taken from `node`, where this
+    fails.
 
     Args:
         result: What a run on `reference` gave.
         reference: The volume node that was read.
+        node: A segmentation node to fill instead of adding one; its segments are replaced, its place in the
+            subject hierarchy and its display node stay.
+        name: Of the node; "" names a new one after the reference, and keeps the name of `node`.
         surface: Make the closed surfaces that 3-D views draw.
 
     Returns:
         The vtkMRMLSegmentationNode.
 
     Raises:
-        InputError: The reference was changed or moved since it was read.
+        InputError: The reference was changed or moved since it was read, or `node` is none to fill.
     """
     _check_reference(result, reference)
-    scene = reference.GetScene()
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{reference.GetName()} segmentation")
-    try:
-        node.CreateDefaultDisplayNodes()
-        # First the transform: the reference geometry is taken relative to it.
-        node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
-        node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
-        _add_segments(node, result, local_from_ijk(reference))
-        if surface:
-            node.CreateClosedSurfaceRepresentation()
-        if result.provenance is not None:
-            node.SetAttribute(PROVENANCE_ATTRIBUTE, json.dumps(asdict(result.provenance)))
-        _file(scene, node, reference, result)
-    except BaseException:
-        scene.RemoveNode(node)
-        raise
+    _check_output(node, reference)
+    run = (node.GetAttribute(RUN_ATTRIBUTE) if node is not None else None) or uuid4().hex
+    segments = _segments(result, local_from_ijk(reference), run)
+    provenance = json.dumps(asdict(result.provenance)) if result.provenance is not None else ""
+    if node is None:
+        name = name or f"{reference.GetName()} segmentation"
+        node = _add_node(reference, name, run, result)
+    elif name:
+        node.SetName(name)
+    node.CreateDefaultDisplayNodes()
+    _fill(node, segments, reference)
+    if provenance:
+        node.SetAttribute(PROVENANCE_ATTRIBUTE, provenance)
+    if surface:
+        node.CreateClosedSurfaceRepresentation()
     return node
 
 
@@ -65,13 +69,40 @@ def _check_reference(result: Segmentation, reference: Any) -> None:
         raise InputError("The volume was moved since the run started; run again on the volume where it is now.")
 
 
-def _add_segments(node: Any, result: Segmentation, local_from_ijk: Any) -> None:
-    """Add every segment; those of one layer share one labelmap, as Slicer keeps them."""
+def _check_output(node: Any, reference: Any) -> None:
+    if node is None:
+        return
+    if not (hasattr(node, "IsA") and node.IsA("vtkMRMLSegmentationNode")) or node.GetScene() != reference.GetScene():
+        raise InputError("The output is no segmentation of this scene; choose another one, or a new one.")
+
+
+def _segments(result: Segmentation, local_from_ijk: Any, run: str) -> dict[str, Any]:
+    """Return segment id → vtkSegment; those of one layer share one labelmap, as Slicer keeps them."""
     labelmaps = [_labelmap(layer, local_from_ijk) for layer in result.layers]
+    return {s.id: _segment(s, labelmaps[s.layer], run) for s in result.segments}
+
+
+def _add_node(reference: Any, name: str, run: str, result: Segmentation) -> Any:
+    scene = reference.GetScene()
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.SetAttribute(RUN_ATTRIBUTE, run)
+    try:
+        _file(scene, node, reference, result)
+    except BaseException:
+        remove(node)
+        raise
+    return node
+
+
+def _fill(node: Any, segments: dict[str, Any], reference: Any) -> None:
+    empty(node)
+    # First the transform: the reference geometry is taken relative to it.
+    node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
+    node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
     segmentation = node.GetSegmentation()
     segmentation.SetSourceRepresentationName(_binary_labelmap())
-    for segment in result.segments:
-        segmentation.AddSegment(_segment(segment, labelmaps[segment.layer]), segment.id)
+    for segment_id, segment in segments.items():
+        segmentation.AddSegment(segment, segment_id)
 
 
 def _binary_labelmap() -> str:
@@ -89,7 +120,7 @@ def _labelmap(layer: Any, local_from_ijk: Any) -> Any:
     return labelmap
 
 
-def _segment(segment: Segment, labelmap: Any) -> Any:
+def _segment(segment: Segment, labelmap: Any, run: str) -> Any:
     import slicer
 
     made = slicer.vtkSegment()
@@ -97,6 +128,7 @@ def _segment(segment: Segment, labelmap: Any) -> Any:
     made.SetColor(*segment.color)
     made.SetLabelValue(segment.value)
     made.AddRepresentation(_binary_labelmap(), labelmap)
+    made.SetTag(RUN_ATTRIBUTE, run)
     if segment.terminology is not None:
         made.SetTag("TerminologyEntry", terminology_tag(segment.terminology))
     return made
@@ -111,6 +143,7 @@ def _file(scene: Any, node: Any, reference: Any, result: Segmentation) -> None:
         return
     beside = _item(hierarchy, reference, hierarchy.GetSceneItemID())
     folder = hierarchy.CreateFolderItem(hierarchy.GetItemParent(beside), _folder_name(result))
+    hierarchy.SetItemAttribute(folder, RUN_ATTRIBUTE, node.GetAttribute(RUN_ATTRIBUTE))
     hierarchy.SetItemParent(_item(hierarchy, node, folder), folder)
 
 

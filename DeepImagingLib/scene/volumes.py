@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from DeepImagingLib.errors import InputError
-from DeepImagingLib.files.image import as_image
+from DeepImagingLib.files import Voxels
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -28,12 +28,20 @@ def read(volume_node: Any) -> MetaTensor:
     Raises:
         InputError: There is no volume, it has no voxels, or its parent transform isn't linear.
     """
+    return voxels(volume_node).image()
+
+
+def voxels(volume_node: Any) -> Voxels:
+    """Return the node's own voxels, to be read only, with the geometry that `read` gives; raises as `read` does.
+
+    Nothing is copied, so it takes no time: whoever must not block copies from the array piece by piece.
+    """
     if not is_volume(volume_node):
         raise InputError("There is no volume to work on; load a scan into the scene and select it.")
     image_data = volume_node.GetImageData()
     if image_data is None or image_data.GetPointData().GetScalars() is None or not image_data.GetNumberOfPoints():
         raise InputError("The volume has no voxels; load its data first.")
-    return as_image(_array(image_data), world_from_ijk(volume_node))
+    return Voxels(kji_array(image_data), world_from_ijk(volume_node))
 
 
 def is_volume(node: Any) -> bool:
@@ -41,13 +49,16 @@ def is_volume(node: Any) -> bool:
     return hasattr(node, "IsA") and bool(node.IsA("vtkMRMLVolumeNode"))
 
 
-def _array(image_data: Any) -> npt.NDArray[Any]:
-    """Return vtkImageData as (C, I, J, K)."""
+def kji_array(image_data: Any) -> npt.NDArray[Any]:
+    """Return the memory of vtkImageData as (K, J, I) or (K, J, I, C), not to be written to."""
     from vtk.util.numpy_support import vtk_to_numpy
 
-    scalars = vtk_to_numpy(image_data.GetPointData().GetScalars())
-    kji = scalars.reshape(*reversed(image_data.GetDimensions()), -1)
-    return kji.transpose(3, 2, 1, 0)
+    scalars = image_data.GetPointData().GetScalars()
+    channels = scalars.GetNumberOfComponents()
+    shape = tuple(reversed(image_data.GetDimensions()))
+    array = vtk_to_numpy(scalars).reshape(shape if channels == 1 else (*shape, channels))
+    array.flags.writeable = False
+    return array
 
 
 def world_from_ijk(volume_node: Any) -> npt.NDArray[np.float64]:
@@ -122,9 +133,12 @@ def _storable(voxels: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
 def as_image_data(voxels: npt.NDArray[Any]) -> Any:
     """Return (I, J, K) as vtkImageData that owns a copy of the voxels."""
     import vtk
-    from vtk.util.numpy_support import numpy_to_vtk
+    from vtk.util.numpy_support import get_vtk_array_type, vtk_to_numpy
 
     image_data = vtk.vtkImageData()
     image_data.SetDimensions(*voxels.shape)
-    image_data.GetPointData().SetScalars(numpy_to_vtk(np.ravel(voxels, order="F"), deep=True))
+    image_data.AllocateScalars(get_vtk_array_type(voxels.dtype), 1)
+    owned = vtk_to_numpy(image_data.GetPointData().GetScalars()).reshape(voxels.shape, order="F")
+    for j in range(voxels.shape[1]):  # plane by plane, which is twice as fast where the axes have to be turned
+        owned[:, j] = voxels[:, j]
     return image_data

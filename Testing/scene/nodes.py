@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from Testing.grids import affine
+
+GRID = affine("LPS", (1.0, 1.0, 2.0), (10.0, 20.0, 30.0))
+"""Of the volume that the fixture of that name adds."""
+
 
 def add_volume(array: np.ndarray, ijk_to_ras: np.ndarray, name: str = "scan"):
     """Add a volume node by Slicer's own utility from (I, J, K)."""
@@ -51,3 +56,8 @@ def segment_masks(node) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         )
         masks[segmentation.GetNthSegmentID(index)] = (array == segment.GetLabelValue(), to_world @ voxels @ start)
     return masks
+
+
+def nodes_in(mrml) -> list[str]:
+    """Return the ids of all nodes, sorted."""
+    return sorted(mrml.GetNthNode(i).GetID() for i in range(mrml.GetNumberOfNodes()))

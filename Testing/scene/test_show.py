@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from DeepImagingLib import scene
 from DeepImagingLib.errors import InputError
-from DeepImagingLib.results import Segment, Segmentation
+from DeepImagingLib.results import Provenance
 from DeepImagingLib.tasks.terminology import look_up
 from Testing.grids import affine
-from Testing.scene.nodes import add_volume, segment_masks, set_parent
+from Testing.scene.nodes import GRID, nodes_in, segment_masks, set_parent
 
-GRID = affine("LPS", (1.0, 1.0, 2.0), (10.0, 20.0, 30.0))
-
-
-@pytest.fixture
-def volume(mrml, blob):
-    return add_volume(blob, GRID)
+PROVENANCE = Provenance("b", "1", "0" * 64, {"image": "f" * 64}, {}, "cpu", "full", "as asked", {}, {}, 1)
 
 
-@pytest.fixture
-def overlapping(blob) -> Segmentation:
-    """A whole with a core inside it on another layer, and a neighbour beside it on the same one."""
-    layers = np.zeros((2, *blob.shape), np.uint8)
-    layers[0][blob > 0] = 1
-    layers[0][15:, :, :] = 3
-    layers[1][6:9, 12:16, 5:8] = 2
-    names = [("liver", 0, 1), ("core", 1, 2), ("left kidney", 0, 3)]
-    segments = tuple(
-        Segment(n.replace(" ", "_"), n, layer, v, look_up(n, v)[1], look_up(n)[0]) for n, layer, v in names
-    )
-    return Segmentation(layers, GRID, segments, exclusive=False)
+def slicer_util():
+    """Return slicer.util, which must not be imported before there is an application."""
+    import slicer
 
-
-def nodes_in(mrml) -> list[str]:
-    return sorted(mrml.GetNthNode(i).GetID() for i in range(mrml.GetNumberOfNodes()))
+    return slicer.util
 
 
 class TestShow:
+    def test_names_the_node_as_asked(self, volume, overlapping) -> None:
+        assert scene.show(overlapping, volume, surface=False).GetName() == "scan segmentation"
+        assert scene.show(overlapping, volume, name="organs", surface=False).GetName() == "organs"
+
+    @pytest.mark.parametrize("order", ["C", "F"])
+    def test_takes_layers_in_any_memory_order_and_keeps_a_copy(self, volume, overlapping, order) -> None:
+        result = replace(overlapping, layers=np.array(overlapping.layers, order=order))
+        node = scene.show(result, volume, surface=False)
+        result.layers[:] = 0
+        for segment_id, (mask, _) in segment_masks(node).items():
+            np.testing.assert_array_equal(mask, overlapping.mask(segment_id))
+
     def test_keeps_overlapping_segments_on_two_layers(self, volume, overlapping) -> None:
         node = scene.show(overlapping, volume)
         assert node.GetSegmentation().GetNumberOfLayers() == 2
@@ -76,8 +74,6 @@ class TestShow:
         assert hierarchy.GetItemParent(folder) == hierarchy.GetItemParent(hierarchy.GetItemByDataNode(volume))
 
     def test_stands_under_the_transform_of_its_volume(self, mrml, volume, overlapping) -> None:
-        from dataclasses import replace
-
         parent = affine("RAS", origin=(50, 0, 0), rotation=(0, 0, 30))
         transform = set_parent(volume, parent)
         node = scene.show(replace(overlapping, affine=parent @ GRID), volume)
@@ -94,6 +90,63 @@ class TestShow:
             after = slicer.util.arrayFromSegmentBinaryLabelmap(loaded, segment_id, volume)
             np.testing.assert_array_equal(before, after)
             assert after.any()
+
+
+class TestAnExistingOutput:
+    @pytest.fixture
+    def drawn(self, mrml, volume):
+        """A segmentation that the user drew, under a transform of its own."""
+        node = mrml.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+        node.CreateDefaultDisplayNodes()
+        node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+        segment_id = node.GetSegmentation().AddEmptySegment("drawn", "Drawn", (0.1, 0.2, 0.3))
+        slicer_util().updateSegmentBinaryLabelmapFromArray(np.ones((16, 24, 20), np.uint8), node, segment_id, volume)
+        node.GetDisplayNode().SetSegmentOpacity3D(segment_id, 0.5)
+        set_parent(node, affine(origin=(9, 9, 9)))
+        return node
+
+    def test_is_filled_and_keeps_its_name_its_place_and_its_display(self, mrml, volume, overlapping, drawn) -> None:
+        before, display = nodes_in(mrml), drawn.GetDisplayNode()
+        assert scene.show(overlapping, volume, node=drawn) is drawn
+        assert (drawn.GetName(), drawn.GetTransformNodeID()) == ("mine", volume.GetTransformNodeID())
+        assert drawn.GetDisplayNode() is display
+        assert nodes_in(mrml) == before
+        masks = segment_masks(drawn)
+        assert list(masks) == ["liver", "core", "left_kidney"]
+        for segment_id, (mask, ijk_to_ras) in masks.items():
+            np.testing.assert_array_equal(mask, overlapping.mask(segment_id))
+            np.testing.assert_allclose(ijk_to_ras, GRID)
+
+    def test_is_filled_again_and_again(self, volume, overlapping) -> None:
+        node = scene.show(overlapping, volume)
+        run = node.GetAttribute("DeepImaging.Run")
+        scene.show(overlapping, volume, node=node, name="again")
+        assert (node.GetName(), node.GetAttribute("DeepImaging.Run")) == ("again", run)
+        for segment_id, (mask, _) in segment_masks(node).items():
+            np.testing.assert_array_equal(mask, overlapping.mask(segment_id))
+
+    def test_keeps_its_content_where_the_run_does_not_fit(self, mrml, volume, overlapping, drawn) -> None:
+        before, voxels = nodes_in(mrml), segment_masks(drawn)["drawn"][0].copy()
+        parent, modified = drawn.GetTransformNodeID(), drawn.GetSegmentation().GetMTime()
+        unpackable = replace(overlapping, segments=(replace(overlapping.segments[0], layer=7),))
+        unwritable = replace(overlapping, provenance=replace(PROVENANCE, options={"device": object()}))
+        for wrong in (unpackable, unwritable):
+            with pytest.raises((IndexError, TypeError)):
+                scene.show(wrong, volume, node=drawn, name="other")
+        volume.SetOrigin(0, 0, 0)
+        with pytest.raises(InputError, match="moved since"):
+            scene.show(overlapping, volume, node=drawn, name="other")
+        assert nodes_in(mrml) == before
+        assert (drawn.GetName(), drawn.GetTransformNodeID()) == ("mine", parent)
+        assert drawn.GetSegmentation().GetMTime() == modified
+        assert drawn.GetDisplayNode().GetSegmentOpacity3D("drawn") == 0.5
+        np.testing.assert_array_equal(segment_masks(drawn)["drawn"][0], voxels)
+
+    def test_that_is_no_segmentation_of_the_scene_is_named(self, mrml, volume, overlapping, drawn) -> None:
+        mrml.RemoveNode(drawn)
+        for wrong in (drawn, volume, "mine"):
+            with pytest.raises(InputError, match="no segmentation of this scene"):
+                scene.show(overlapping, volume, node=wrong)
 
 
 class TestRefusals:

@@ -1,0 +1,110 @@
+"""Take back what a run put into the scene: exactly that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+RUN_ATTRIBUTE = "DeepImaging.Run"
+"""Attribute of the nodes and folders that a run made, and tag of its segments; the value names the run."""
+PROVENANCE_ATTRIBUTE = "DeepImaging.Provenance"
+
+
+def remove(segmentation_node: Any) -> None:
+    """Remove what the run made that this segmentation comes from.
+
+    A segmentation that the run made goes, with its display and storage nodes, the other nodes of that run, and its
+    folder in the subject hierarchy where nothing else is in it; copies of the segmentation stay. Of a segmentation
+    that was there before, and was filled, the run's segments go; what is drawn into it since stays, and the node too.
+    """
+    scene = segmentation_node.GetScene()
+    if scene is None:
+        return
+    run = segmentation_node.GetAttribute(RUN_ATTRIBUTE)
+    if run is None:
+        _remove_segments(segmentation_node)
+        return
+    others = [node for node in _nodes(scene) if node.GetAttribute(RUN_ATTRIBUTE) == run and _stands_alone(node)]
+    for node in (segmentation_node, *others):
+        _remove_node(scene, node)
+    _remove_folder(scene, run)
+
+
+def empty(segmentation_node: Any) -> None:
+    """Remove all segments, at once.
+
+    Slicer cuts each segment that goes out of the labelmap it shares with others, which takes a pass over all voxels
+    a segment. So each first gets a labelmap of its own, with nothing in it.
+    """
+    import slicer
+
+    labelmap = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    segmentation = segmentation_node.GetSegmentation()
+    for segment_id in segmentation.GetSegmentIDs():
+        segment = segmentation.GetSegment(segment_id)
+        if segment.GetRepresentation(labelmap) is not None:
+            segment.AddRepresentation(labelmap, slicer.vtkOrientedImageData())
+    segmentation.RemoveAllSegments()
+
+
+def _nodes(scene: Any) -> Iterator[Any]:
+    return (scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes()))
+
+
+def _stands_alone(node: Any) -> bool:
+    """Tell whether a node is none that goes, or stays, with a segmentation (a copy's have the attribute too)."""
+    return not any(node.IsA(f"vtkMRML{kind}Node") for kind in ("Segmentation", "Display", "Storage"))
+
+
+def _remove_segments(node: Any) -> None:
+    segmentation = node.GetSegmentation()
+    made = [i for i in segmentation.GetSegmentIDs() if segmentation.GetSegment(i).HasTag(RUN_ATTRIBUTE)]
+    if len(made) == segmentation.GetNumberOfSegments():
+        empty(node)
+    else:
+        for segment_id in made:
+            segmentation.RemoveSegment(segment_id)
+    node.RemoveAttribute(PROVENANCE_ATTRIBUTE)
+
+
+def _remove_node(scene: Any, node: Any) -> None:
+    attached = [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
+    attached += [node.GetNthStorageNode(i) for i in range(node.GetNumberOfStorageNodes())]
+    hierarchy = _hierarchy(scene)
+    item = hierarchy.GetItemByDataNode(node) if hierarchy is not None else 0
+    if item:
+        hierarchy.RemoveItem(item, False, False)  # without Qt nobody else does
+    scene.RemoveNode(node)
+    if node.IsA("vtkMRMLSegmentationNode"):
+        empty(node)
+    for other in attached:
+        if other is not None and other.GetScene() is not None and not _is_referenced(scene, other):
+            scene.RemoveNode(other)
+
+
+def _is_referenced(scene: Any, node: Any) -> bool:
+    import vtk
+
+    referencing = vtk.vtkCollection()
+    scene.GetReferencingNodes(node, referencing)
+    return bool(referencing.GetNumberOfItems())
+
+
+def _remove_folder(scene: Any, run: str) -> None:
+    import vtk
+
+    hierarchy = _hierarchy(scene)
+    if hierarchy is None:
+        return
+    items = vtk.vtkIdList()
+    hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), items, True)
+    for item in [items.GetId(index) for index in range(items.GetNumberOfIds())]:
+        is_ours = hierarchy.GetItemDataNode(item) is None and hierarchy.GetItemAttribute(item, RUN_ATTRIBUTE) == run
+        if is_ours and not hierarchy.GetNumberOfItemChildren(item):
+            hierarchy.RemoveItem(item, False, False)
+
+
+def _hierarchy(scene: Any) -> Any:
+    import slicer
+
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
