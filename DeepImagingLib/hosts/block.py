@@ -13,13 +13,16 @@ import os
 import sys
 import tempfile
 import uuid
+from collections.abc import Generator, Iterator
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, cast
 
 from DeepImagingLib.errors import MemoryLimitError
 
 MIB = 1 << 20
+STEP = 32 * MIB
+"""Reserved at once: some milliseconds."""
 
 
 class Block:
@@ -32,23 +35,6 @@ class Block:
     def __init__(self, memory: mmap.mmap, key: int | str) -> None:
         self.memory = memory
         self._key = key
-
-    @classmethod
-    def create(cls, size: int) -> Block:
-        """Reserve `size` bytes; raises MemoryLimitError where neither memory nor the temporary folder has them."""
-        if sys.platform == "win32":
-            name = f"DeepImaging-{uuid.uuid4().hex}"
-            return cls(mmap.mmap(-1, size, tagname=name), name)
-        for reserve in (_reserve_memory, _reserve_file):
-            try:
-                descriptor = reserve(size)
-                return cls(mmap.mmap(descriptor, size), descriptor)
-            except OSError as error:
-                reason = error.strerror
-        raise MemoryLimitError(
-            f"{size // MIB} MiB to hand the images over can't be had, neither as memory nor in the temporary folder "
-            f"({reason}); close other programs or free disk space."
-        )
 
     def send(self, connection: Connection[Any, Any]) -> None:
         """Hand it to the process at the other end, which calls `receive`; then it may be closed here."""
@@ -76,25 +62,58 @@ class Block:
             self._key = -1
 
 
-def _reserve_memory(size: int) -> int:
+def reserve(size: int) -> Generator[bool, None, Block]:
+    """Reserve `size` bytes, step by step for a GUI's sake; returns the block.
+
+    Raises:
+        MemoryLimitError: Neither memory nor the temporary folder has them.
+    """
+    if sys.platform == "win32":
+        name = f"DeepImaging-{uuid.uuid4().hex}"
+        return Block(mmap.mmap(-1, size, tagname=name), name)
+    for make in (_in_memory, _in_folder):
+        try:
+            descriptor = make()
+            yield from _grow(descriptor, size)
+            return Block(mmap.mmap(descriptor, size), descriptor)
+        except OSError as error:
+            reason = error.strerror
+    raise MemoryLimitError(
+        f"{size // MIB} MiB to hand the images over can't be had, neither as memory nor in the temporary folder "
+        f"({reason}); close other programs or free disk space."
+    )
+
+
+def create(size: int) -> Block:
+    """Reserve `size` bytes at once; raises as `reserve` does."""
+    steps = reserve(size)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast(Block, end.value)
+
+
+def _in_memory() -> int:
     if not hasattr(os, "memfd_create"):
         raise OSError(0, "this system has no anonymous files")
-    return _reserved(os.memfd_create("DeepImaging"), size)
+    return os.memfd_create("DeepImaging")
 
 
-def _reserve_file(size: int) -> int:
+def _in_folder() -> int:
     with tempfile.TemporaryFile() as file:
-        return _reserved(os.dup(file.fileno()), size)
+        return os.dup(file.fileno())
 
 
-def _reserved(descriptor: int, size: int) -> int:
-    """Return the descriptor once it is that large; macOS has no way to reserve, so it grows there as it is written."""
+def _grow(descriptor: int, size: int) -> Iterator[bool]:
+    """Make it that large; macOS has no way to reserve, so it takes its room there as it is written."""
     try:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(descriptor, 0, size)
-        else:
+        if not hasattr(os, "posix_fallocate"):
             os.truncate(descriptor, size)
-    except OSError:
+            return
+        for start in range(0, size, STEP):
+            os.posix_fallocate(descriptor, start, min(STEP, size - start))
+            yield True
+    except BaseException:
         os.close(descriptor)
         raise
-    return descriptor

@@ -25,7 +25,7 @@ class MakePhantom:
     """
 
     seed: int = 1_000_000
-    spacing: tuple[float, float, float] = (2.0, 2.0, 2.0)
+    spacing: tuple[float, float, float] = (3.0, 3.0, 3.0)
 
     def perform(self, context: Context) -> Voxels:
         """Make it; raises InputError where the spacing can't be used."""

@@ -38,7 +38,13 @@ FOREIGN = {
 
 
 class Parcel:
-    """Something ready to be sent: `text` the pickle, `sizes` of the arrays, and a copy to be made of them."""
+    """Something ready to be sent.
+
+    Attributes:
+        text: The pickle.
+        sizes: Of the arrays, in bytes; they are yet to be copied into a block.
+        total: Bytes of the block that takes them, 0 where none is needed.
+    """
 
     def __init__(self, value: Any) -> None:
         buffers: list[pickle.PickleBuffer] = []
@@ -47,9 +53,10 @@ class Parcel:
             self.text = file.getvalue()
         self._arrays = [np.frombuffer(buffer.raw(), np.uint8) for buffer in buffers]
         self.sizes = tuple(array.size for array in self._arrays)
+        self.total = needed(self.sizes)
 
     def fill(self, block: Block) -> Iterator[int]:
-        """Copy the arrays into a block of `needed(sizes)` bytes, slice by slice; yields the bytes of each slice."""
+        """Copy the arrays into a block of `total` bytes, slice by slice; yields the bytes of each slice."""
         memory = np.frombuffer(block.memory, np.uint8)
         for array, start in zip(self._arrays, _starts(self.sizes), strict=True):
             for first in range(0, array.size, SLICE):

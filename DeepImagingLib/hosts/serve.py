@@ -5,6 +5,7 @@ Run as `python -m DeepImagingLib.hosts.serve`; where to listen comes on standard
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import shutil
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from DeepImagingLib.errors import MemoryLimitError
-from DeepImagingLib.hosts.block import Block
+from DeepImagingLib.hosts.block import Block, create
 from DeepImagingLib.hosts.host import in_one_sentence
 from DeepImagingLib.hosts.job import Context
 from DeepImagingLib.hosts.parcel import Parcel, message, needed, unpack
@@ -105,7 +106,7 @@ class Service:
                 self._answer(*parts)
 
     def _answer(self, text: bytes, sizes: tuple[int, ...]) -> None:
-        block = Block.receive(self._connection, needed(sizes)) if sizes else None
+        block = Block.receive(self._connection, needed(sizes)) if needed(sizes) else None
         if block is not None:
             block.release()
         self._cancelled, self._told = False, ("", 0.0)
@@ -119,10 +120,9 @@ class Service:
 
     def _send(self, value: Any) -> None:
         parcel = Parcel(value)
-        block = Block.create(needed(parcel.sizes)) if parcel.sizes else None
+        block = create(parcel.total) if parcel.total else None
         if block is not None:
-            for _ in parcel.fill(block):
-                pass
+            collections.deque(parcel.fill(block), maxlen=0)
         self._say("done", parcel.text, parcel.sizes)
         if block is not None:
             block.send(self._connection)

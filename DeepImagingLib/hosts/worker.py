@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from DeepImagingLib import errors
 from DeepImagingLib.errors import DeepImagingError, WorkerError
-from DeepImagingLib.hosts.block import Block
+from DeepImagingLib.hosts.block import Block, reserve
 from DeepImagingLib.hosts.handle import State
 from DeepImagingLib.hosts.host import Course, Host, cancelled
 from DeepImagingLib.hosts.parcel import Parcel, message, needed, unpack
@@ -87,20 +87,12 @@ class WorkerHost(Host):
 
     def _hand_over(self, job: Job, handle: Handle, process: Process) -> Course:
         parcel = Parcel(job)
-        total = needed(parcel.sizes)
-        block = Block.create(total) if total else None
+        block = (yield from reserve(parcel.total)) if parcel.total else None
         try:
-            copied = 0
-            for size in parcel.fill(block) if block is not None else ():
-                copied += size
-                if handle.cancel_asked:
-                    raise cancelled()
-                handle.report(Progress("Sending the images", copied / total))
-                yield True
-            connection = process.reached
-            connection.send_bytes(message("job", parcel.text, parcel.sizes))
+            yield from _filled(parcel, block, handle)
+            process.reached.send_bytes(message("job", parcel.text, parcel.sizes))
             if block is not None:
-                block.send(connection)
+                block.send(process.reached)
         finally:
             if block is not None:
                 block.release()
@@ -169,8 +161,19 @@ def _answers(process: Process) -> Generator[bool, None, bool]:
         return False
 
 
+def _filled(parcel: Parcel, block: Block | None, handle: Handle) -> Course:
+    """Copy the images into the block, slice by slice."""
+    copied = 0
+    for size in parcel.fill(block) if block is not None else ():
+        if handle.cancel_asked:
+            raise cancelled()
+        copied += size
+        handle.report(Progress("Sending the images", copied / parcel.total))
+        yield True
+
+
 def _received(connection: Connection[Any, Any], text: bytes, sizes: tuple[int, ...]) -> Any:
-    block = Block.receive(connection, needed(sizes)) if sizes else None
+    block = Block.receive(connection, needed(sizes)) if needed(sizes) else None
     if block is not None:
         block.release()
     return unpack(text, sizes, block)

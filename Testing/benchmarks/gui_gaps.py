@@ -128,10 +128,8 @@ def print_start(which: str, loop: Loop, host: Host, volume: object) -> None:
     loop.ticker.longest.clear()
     started, handle = time.perf_counter(), submit(host, volume, loop.ticker)
     loop.until(lambda: loop.ticker.stage == "Taking the images" or handle.done, host)
-    gap = max(loop.ticker.longest.values())
-    print(
-        f"{which} start: {time.perf_counter() - started:.2f} s from the click to computing, longest gap {gap * 1000:.0f} ms"
-    )
+    seconds, gap = time.perf_counter() - started, max(loop.ticker.longest.values())
+    print(f"{which} start: {seconds:.2f} s from the click to computing, longest gap {gap * 1000:.0f} ms")
     if which == "warm":
         handle.cancel()
     loop.until(lambda: handle.done, host)
