@@ -1,4 +1,4 @@
-"""The thin face of the library: `python -m DeepImagingLib run | models | info`."""
+"""The thin face of the library: `python -m DeepImagingLib run | batch | models | info`."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from DeepImagingLib import __version__, study
-from DeepImagingLib.errors import BundleError, DeepImagingError, InputError
+from DeepImagingLib.errors import BundleError, DeepImagingError, InputError, TrustError
 from DeepImagingLib.options import Options, parse_roi
 
 if TYPE_CHECKING:
-    from monai.data import MetaTensor
-
+    from DeepImagingLib.batch import Entry
     from DeepImagingLib.bundles import Bundle
     from DeepImagingLib.inference.progress import Progress
-    from DeepImagingLib.results import Result
 
 DESCRIPTION = "Run MONAI bundles on medical images and write what 3D Slicer opens."
 
@@ -105,9 +104,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--verbose", action="store_true", help="log what is done, with tracebacks")
     commands = parser.add_subparsers(dest="name", required=True)
     _add_run(commands.add_parser("run", help="run a bundle on one study"))
-    models = commands.add_parser("models", help="tell what bundles are there").add_subparsers(
-        dest="what", required=True
-    )
+    _add_batch(commands.add_parser("batch", help="run a bundle on many studies"))
+    _add_models(commands.add_parser("models", help="tell what bundles are there, add and remove your own"))
+    info = commands.add_parser("info", help="tell versions, device and folders")
+    info.add_argument("--json", action="store_true", help="as JSON")
+    info.set_defaults(command=show_info)
+    return parser
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    models = parser.add_subparsers(dest="what", required=True)
     listing = models.add_parser("list", help="list the bundles in the model folders")
     listing.add_argument("--json", action="store_true", help="as JSON")
     listing.set_defaults(command=list_models)
@@ -116,70 +122,125 @@ def _parser() -> argparse.ArgumentParser:
     showing.add_argument("--trust", metavar="SHA256", help="let this exact content through unjudged")
     showing.add_argument("--json", action="store_true", help="as JSON")
     showing.set_defaults(command=show_model)
-    info = commands.add_parser("info", help="tell versions, device and folders")
-    info.add_argument("--json", action="store_true", help="as JSON")
-    info.set_defaults(command=show_info)
-    return parser
+    adding = models.add_parser("add", help="copy a bundle into your model folder")
+    adding.add_argument("path", metavar="PATH", help="its folder, or a zip archive of it")
+    adding.add_argument("--replace", action="store_true", help="take the place of a model of the same name")
+    adding.set_defaults(command=add_model)
+    removing = models.add_parser("remove", help="delete a model of your own")
+    removing.add_argument("model", metavar="NAME")
+    removing.set_defaults(command=remove_model)
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT|NAME=INPUT", help="an image, a DICOM file or folder; several are channels"
     )
-    parser.add_argument("--model", required=True, metavar="NAME|PATH", help="a bundle; `models list` tells the names")
+    _add_model(parser)
     parser.add_argument(
         "--output", action="append", required=True, metavar="PATH", help=f"{', '.join(study.ENDINGS)}; repeatable"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--precision", default="auto", help="auto, or full: as stock MONAI, voxel for voxel")
     parser.add_argument(
         "--roi", metavar="I0:I1,J0:J1,K0:K1|FILE", help="voxel ranges, a Slicer ROI (.mrk.json) or a mask"
     )
     parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
-    parser.add_argument("--trust", metavar="SHA256", help="let a bundle of this exact content through unjudged")
+    parser.add_argument("--worker", action="store_true", help="run in a process of its own, as Slicer does")
     parser.add_argument("--json", action="store_true", help="print the report as JSON on stdout")
     parser.set_defaults(command=run_command)
 
 
+def _add_batch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source",
+        metavar="FOLDER|LIST.csv",
+        help="with image files or folders of DICOM files; or a list with a column `input`, or one for each channel",
+    )
+    _add_model(parser)
+    parser.add_argument("--output", required=True, metavar="DIR", help="a folder for the results alone")
+    parser.add_argument("--format", action="append", help=".seg.nrrd (default), .nii.gz, .mrb or .png; repeatable")
+    parser.add_argument("--roi", metavar="I0:I1,J0:J1,K0:K1", help="voxel ranges")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that share the cores")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="give a study up after that time")
+    parser.add_argument("--replace", action="store_true", help="results of another model or image may be replaced")
+    parser.add_argument("--retry-failed", action="store_true", help="run again what failed in an earlier call")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
+    parser.set_defaults(command=run_batch)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, metavar="NAME|PATH", help="a bundle; `models list` tells the names")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--precision", default="auto", help="auto, or full: as stock MONAI, voxel for voxel")
+    parser.add_argument("--trust", metavar="SHA256", help="let a bundle of this exact content through unjudged")
+
+
 def run_command(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
     """Run one study and write what was asked for."""
-    from DeepImagingLib.files import read_roi, report
-
+    region = Path(parsed.roi) if parsed.roi and Path(parsed.roi).is_file() else None
+    ranges = parse_roi(parsed.roi) if parsed.roi and region is None else None
+    options = Options(parsed.device, parsed.precision, ranges)  # a wrong word is told before anything is read
+    outputs = tuple(Path(path) for path in parsed.output)
     inputs = parse_inputs(parsed.inputs)
-    outputs = [Path(path) for path in parsed.output]
-    region_file = Path(parsed.roi) if parsed.roi and Path(parsed.roi).is_file() else None
-    ranges = parse_roi(parsed.roi) if parsed.roi and region_file is None else None
-    Options(parsed.device, parsed.precision, ranges)  # a wrong word is told before anything is read
-
-    def read_images() -> dict[str, MetaTensor]:
-        from DeepImagingLib import files
-
-        images = {}
-        for name, path in inputs.items():
-            study.stop_if(interrupt)
-            images[name] = files.read(path, series=parsed.series)
-        return images
-
-    def make_options(images: Mapping[str, MetaTensor]) -> Options:
-        roi = ranges if region_file is None else read_roi(region_file, next(iter(images.values())))
-        return Options(parsed.device, parsed.precision, roi)
-
-    with ProgressLine(sys.stderr.isatty()) as line:
-        result = study.process(
-            parsed.model,
-            read_images,
-            outputs,
-            make_options,
-            sources=[*inputs.values(), *([region_file] if region_file else [])],
-            trust=parsed.trust,
-            progress=line,
-            cancel=interrupt,
-        )
+    job = study.StudyJob(parsed.model, inputs, outputs, options, region, parsed.series, parsed.trust)
+    summary = perform(job, interrupt, worker=parsed.worker)
     if parsed.json:
-        print_json(report(result))
+        print_json(summary.report)
     else:
-        tell(result, outputs)
+        tell(summary, outputs)
     return 0
+
+
+def perform(job: study.StudyJob, interrupt: Interrupt, *, worker: bool = False) -> study.Summary:
+    """Do one study here, or in a process of its own, and show how far it is."""
+    from DeepImagingLib.hosts import InProcessHost, WorkerHost
+
+    host = WorkerHost(threads=study.cores()) if worker else InProcessHost()
+    with closing(host), ProgressLine(sys.stderr.isatty()) as line:
+        return study.perform(job, host, lambda handle: line(handle.progress), interrupt)
+
+
+def run_batch(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
+    """Run many studies; returns 1 where some of them failed."""
+    from DeepImagingLib.batch import Batch, find_studies
+    from DeepImagingLib.bundles import load_bundle
+
+    options = Options(parsed.device, parsed.precision, parse_roi(parsed.roi) if parsed.roi else None)
+    bundle = load_bundle(parsed.model, trust=parsed.trust)
+    studies = find_studies(parsed.source, bundle, skip=parsed.output)
+    batch = Batch(
+        bundle,
+        studies,
+        Path(parsed.output),
+        options,
+        parsed.format or [".seg.nrrd"],
+        parsed.workers,
+        parsed.timeout,
+        parsed.replace,
+        parsed.retry_failed,
+    )
+    with ProgressLine(sys.stderr.isatty()) as line:
+
+        def ended(entry: Entry) -> None:
+            line.clear()
+            if not parsed.json:
+                print(f"{entry.study.name}: {'failed' if entry.error else f'{entry.seconds:.1f} s'}", flush=True)
+
+        entries = batch.run(line, ended, interrupt)
+    failed = [entry for entry in entries if entry.error]
+    if parsed.json:
+        print_json([entry.as_plain() for entry in entries])
+    else:
+        _tell_batch(entries, failed, batch.output)
+    return 1 if failed else 0
+
+
+def _tell_batch(entries: Sequence[Entry], failed: Sequence[Entry], folder: Path) -> None:
+    earlier = sum(entry.earlier for entry in entries)
+    print(f"{len(entries) - len(failed)} of {len(entries)} studies are done ({earlier} ended in an earlier call).")
+    for entry in failed:
+        print(f"Failed: {entry.study.name}: {entry.error}")
+    if any(entry.earlier for entry in failed):
+        print("What failed earlier was left; --retry-failed runs it again.")
+    print(f"Wrote {folder / 'summary.csv'}")
 
 
 def parse_inputs(given: Sequence[str]) -> dict[str, Path]:
@@ -205,9 +266,9 @@ class ProgressLine:
     def __init__(self, shown: bool) -> None:
         self._shown = shown
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: Progress | None) -> None:
         """Show a `Progress`."""
-        if self._shown:
+        if self._shown and progress is not None:
             left = f", {progress.seconds_left:.0f} s left" if progress.seconds_left else ""
             sys.stderr.write(f"\r\x1b[K{progress.stage} {100 * progress.fraction:.0f} %{left}")
             sys.stderr.flush()
@@ -217,27 +278,31 @@ class ProgressLine:
 
     def __exit__(self, *_: object) -> None:
         """Clear the line."""
+        self.clear()
+
+    def clear(self) -> None:
+        """Clear the line, so that something else can be written."""
         if self._shown:
             sys.stderr.write("\r\x1b[K")
 
 
-def tell(result: Result, outputs: Sequence[Path]) -> None:
+def tell(summary: study.Summary, outputs: Sequence[Path]) -> None:
     """Print notes, volumes and what was written."""
     from DeepImagingLib.scene.views import can_draw
 
-    for note in result.provenance.notes if result.provenance else ():
+    for note in summary.report["provenance"]["notes"]:
         print(f"Note: {note}")
     if any(study.ending_of(path) == ".png" for path in outputs) and not can_draw():
         print("Note: no OpenGL library was found, so matplotlib drew the picture instead of Slicer's views.")
-    volumes = result.millilitres()
-    for segment in result.segments:
-        if volumes[segment.id] > 0:
-            print(f"{segment.name:<32} {shown_volume(volumes[segment.id]):>10} mL")
+    segments, volumes = summary.report["segments"], summary.millilitres
+    for segment in segments:
+        if volumes[segment["id"]] > 0:
+            print(f"{segment['name']:<32} {shown_volume(volumes[segment['id']]):>10} mL")
     if not any(volumes.values()):
         print("Nothing was found.")
     for path in outputs:
-        if study.ending_of(path) == ".nii.gz" and not result.exclusive:
-            names = ", ".join(f"{path.name[:-7]}_{s.id}.nii.gz" for s in result.segments)
+        if study.ending_of(path) == ".nii.gz" and not summary.exclusive:
+            names = ", ".join(f"{path.name[:-7]}_{s['id']}.nii.gz" for s in segments)
             print(f"The segments overlap, so each has a file of its own in {path.absolute().parent}: {names}")
         else:
             print(f"Wrote {path.absolute()}")
@@ -291,6 +356,29 @@ def show_model(parsed: argparse.Namespace, _: Interrupt) -> int:
         "sha256": bundle.sha256,
     }
     _print_table(told, parsed.json)
+    return 0
+
+
+def add_model(parsed: argparse.Namespace, _: Interrupt) -> int:
+    """Copy a bundle into the user's model folder, and say what it takes to run it."""
+    from DeepImagingLib.bundles import load_bundle
+    from DeepImagingLib.bundles.add import add_bundle
+
+    folder = add_bundle(parsed.path, replace=parsed.replace)
+    print(f"Added {folder.name}: {folder}")
+    try:
+        load_bundle(folder)
+    except TrustError as error:
+        print(f"Note: {error}")
+    return 0
+
+
+def remove_model(parsed: argparse.Namespace, _: Interrupt) -> int:
+    """Delete one of the user's own models."""
+    from DeepImagingLib.bundles.add import remove_bundle
+
+    remove_bundle(parsed.model)
+    print(f"Removed {parsed.model}.")
     return 0
 
 

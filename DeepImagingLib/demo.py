@@ -5,13 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from DeepImagingLib import study
-from DeepImagingLib.cli import Interrupt, Parser, ProgressLine, guarded, set_up_logging, tell
-
-if TYPE_CHECKING:
-    from monai.data import MetaTensor
+from DeepImagingLib.cli import Interrupt, Parser, guarded, perform, set_up_logging, tell
 
 MODEL = "torso_ct_segmentation"
 OUTPUTS = ("segmentation.seg.nrrd", "scene.mrb", "overview.png", "report.json")
@@ -32,36 +28,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_demo(given: str | None, folder: Path, interrupt: Interrupt) -> int:
     """Segment the given CT, or a made one, into `folder` and say what to do next."""
     print(f"Segmenting {given or f'a made torso CT (phantom, seed {SEED})'} with {MODEL} ...", flush=True)
-    outputs = [folder / name for name in OUTPUTS]
-    with ProgressLine(sys.stderr.isatty()) as line:
-        sources = [Path(given)] if given else []
-        result = study.process(
-            MODEL,
-            lambda: {study.UNNAMED: _image(given)},
-            outputs,
-            sources=sources,
-            title="made torso" if given is None else "",
-            progress=line,
-            cancel=interrupt,
-        )
-    tell(result, outputs)
+    outputs = tuple(folder / name for name in OUTPUTS)
+    source = Path(given) if given else study.Phantom(SEED, SPACING)
+    summary = perform(study.StudyJob(MODEL, {study.UNNAMED: source}, outputs), interrupt)
+    tell(summary, outputs)
     print(
         f"\nLook at {outputs[2].absolute()} now, or drag {outputs[1].name} into 3D Slicer.\n"
         "Next: give it a CT of your own with --input FILE (NIfTI, NRRD, or a DICOM folder); README.md shows the\n"
         "command line and the batch script. The model is a demonstration, not for clinical use."
     )
     return 0
-
-
-def _image(given: str | None) -> MetaTensor:
-    if given is not None:
-        from DeepImagingLib.files import read
-
-        return read(given)
-    from DeepImagingLib.phantoms import torso_ct
-
-    images, _ = torso_ct.sample(SEED, SPACING)
-    return images["ct"]
 
 
 if __name__ == "__main__":

@@ -1,22 +1,23 @@
-"""One study from files to files: read, run, write. The command line and the demo walk this; batch will."""
+"""One study from files to files, as a job for any host: read, run, write."""
 
 from __future__ import annotations
 
+import os
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from DeepImagingLib.errors import CancelledError, InputError
+from DeepImagingLib.errors import InputError
 from DeepImagingLib.options import Options
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
 
     from DeepImagingLib.bundles import Bundle
-    from DeepImagingLib.inference.progress import Progress
+    from DeepImagingLib.hosts import Context, Handle, Host
+    from DeepImagingLib.inference.progress import Monitor
     from DeepImagingLib.results import Result
 
 SCENE_ENDINGS = (".mrb", ".png")
@@ -26,79 +27,176 @@ REPORT = ".json"
 UNNAMED = "scan"
 """The name of an image that the user gave none."""
 
-NOTHING: Mapping[str, float] = {}
 
-ImageSource = Callable[[], "dict[str, MetaTensor]"]
+@dataclass(frozen=True)
+class Phantom:
+    """A made torso CT in place of a file.
+
+    Attributes:
+        seed: Which body.
+        spacing: mm.
+    """
+
+    seed: int
+    spacing: tuple[float, float, float]
+    title = "made torso"
+
+    def image(self) -> MetaTensor:
+        """Make it."""
+        from DeepImagingLib.phantoms import torso_ct
+
+        images, _ = torso_ct.sample(self.seed, self.spacing)
+        return images["ct"]
 
 
-def process(
-    model: str | Path,
-    read_images: ImageSource,
-    outputs: Sequence[Path],
-    make_options: Callable[[Mapping[str, MetaTensor]], Options] = lambda _: Options(),
-    *,
-    sources: Sequence[Path] = (),
-    title: str = "",
-    trust: str | None = None,
-    progress: Callable[[Progress], None] | None = None,
-    cancel: Callable[[], bool] = lambda: False,
-) -> Result:
-    """Run one study and write all outputs, or none.
+@dataclass(frozen=True)
+class Summary:
+    """What a study tells of its result; the voxels are in the files.
 
-    Args:
+    Attributes:
+        report: As `files.report` gives it.
+        millilitres: Volume of each segment by its id.
+        exclusive: False where segments may overlap.
+    """
+
+    report: Mapping[str, Any]
+    millilitres: Mapping[str, float]
+    exclusive: bool
+
+
+@dataclass(frozen=True)
+class StudyJob:
+    """Reads a study, runs a bundle on it and writes what it found, wherever a host does it.
+
+    Paths become absolute here, because a worker starts in a folder of its own.
+
+    Attributes:
         model: A bundle's name or folder.
-        read_images: Gives name to image (C, I, J, K); called once the outputs are known to be writable.
-        outputs: Files, by whose endings the writers are chosen.
-        make_options: Gives the options, once the images are known.
-        sources: The files and folders that `read_images` reads, which no output may replace.
-        title: What the scene calls an image that has no name; the first source's file name where empty.
+        inputs: Input names to files or folders; UNNAMED where the user gave no name.
+        outputs: Files to write, by whose endings the writers are chosen.
+        options: How to run.
+        region: A region file that takes the place of the options' region.
+        series: Which series of a DICOM folder.
         trust: Digest of a bundle that is let through unjudged.
-        progress: Called with the stage, its fraction done and the seconds left.
-        cancel: Asked at each step; the run stops where it answers True, and nothing is written.
-
-    Returns:
-        The result, with the seconds of reading and writing in its provenance.
 
     Raises:
-        InputError, BundleError, OutputError, MemoryLimitError, CancelledError: As the steps do.
+        BundleError: There is no such bundle.
     """
-    from DeepImagingLib import files
-    from DeepImagingLib.bundles import load_bundle
-    from DeepImagingLib.road import run
 
-    finals = [checked_output(path, sources) for path in outputs]
-    with files.staged(finals) as stages:
-        bundle = load_bundle(model, trust=trust)
-        started = time.perf_counter()
-        stop_if(cancel)
-        images = read_images()
-        stop_if(cancel)
-        reading = {"Reading files": time.perf_counter() - started}
-        result = run(bundle, only_image(images), make_options(images), progress, cancel)
-        result = _with_seconds(result, before=reading)
-        titled = {title or _title(sources) if name == UNNAMED else name: image for name, image in images.items()}
-        result = write_outputs(result, stages, titled, bundle, cancel)
-        stop_if(cancel)
+    model: str | Path
+    inputs: Mapping[str, Path | Phantom] = field(repr=False)
+    outputs: tuple[Path, ...] = field(repr=False)
+    options: Options = field(default_factory=Options)
+    region: Path | None = field(default=None, repr=False)
+    series: str | None = field(default=None, repr=False)
+    trust: str | None = None
+
+    def __post_init__(self) -> None:
+        """Make every path absolute."""
+        from DeepImagingLib.bundles.find import find_bundle
+
+        inputs = {n: _absolute(given) if isinstance(given, Path) else given for n, given in self.inputs.items()}
+        object.__setattr__(self, "model", _absolute(find_bundle(self.model)))
+        object.__setattr__(self, "inputs", inputs)
+        object.__setattr__(self, "outputs", tuple(map(_absolute, self.outputs)))
+        object.__setattr__(self, "region", self.region and _absolute(self.region))
+
+    @property
+    def sources(self) -> list[Path]:
+        """The files and folders that are read, which no output may replace."""
+        return [given for given in (*self.inputs.values(), self.region) if isinstance(given, Path)]
+
+    def perform(self, context: Context) -> Summary:
+        """Read, run, write; whoever submits it removes what was written where this raises.
+
+        Raises:
+            InputError, BundleError, OutputError, MemoryLimitError, CancelledError: As the steps do.
+        """
+        from DeepImagingLib import files
+        from DeepImagingLib.inference.progress import Monitor
+        from DeepImagingLib.road import run
+
+        monitor = Monitor(context.progress, context.cancel)
+        with monitor.stage("Reading the model"):
+            bundle = context.models.load(self.model, self.trust)
+        images = self._read(monitor)
+        options = self.options
+        if self.region is not None:
+            options = replace(options, roi=files.read_roi(self.region, next(iter(images.values()))))
+        unnamed = list(images) == [UNNAMED]
+        result = run(
+            bundle,
+            images[UNNAMED] if unnamed else images,
+            options,
+            context.progress,
+            context.cancel,
+            build=context.models.build,
+        )
+        result = self._write(result, images, bundle, monitor)
+        return Summary(files.report(result), result.millilitres(), result.exclusive)
+
+    def _read(self, monitor: Monitor) -> dict[str, MetaTensor]:
+        from DeepImagingLib import files
+
+        images: dict[str, MetaTensor] = {}
+        with monitor.stage("Reading files"):
+            for name, given in self.inputs.items():
+                monitor.update(len(images) / len(self.inputs))
+                images[name] = given.image() if isinstance(given, Phantom) else files.read(given, series=self.series)
+        return images
+
+    def _write(self, result: Result, images: Mapping[str, MetaTensor], bundle: Bundle, monitor: Monitor) -> Result:
+        """Write each output; the report comes last, so that it knows how long the others took."""
+        from DeepImagingLib.files import failed_writing
+
+        titled = {self._title if name == UNNAMED else name: image for name, image in images.items()}
+        writers = _writers(result, titled, bundle)
+        result = _with_seconds(result, monitor.seconds)
+        for path in sorted(self.outputs, key=lambda path: ending_of(path) == REPORT):
+            try:
+                with monitor.stage(f"Writing {ending_of(path)}"):
+                    writers[ending_of(path)](result, path)
+            except OSError as error:
+                raise failed_writing(error) from error
+            result = _with_seconds(result, monitor.seconds)
         return result
 
-
-def stop_if(cancel: Callable[[], bool]) -> None:
-    """Raise CancelledError where the user asked to stop."""
-    if cancel():
-        raise CancelledError("The run was cancelled; nothing was kept.")
-
-
-def _title(sources: Sequence[Path]) -> str:
-    """Return the first source's name without its ending, as scenes show it."""
-    if not sources:
-        return UNNAMED
-    name = sources[0].name
-    return name if sources[0].is_dir() else re.sub(r"(\.\w+)?\.\w+$", "", name) or name
+    @property
+    def _title(self) -> str:
+        """What a scene calls an image that has no name: the file's, without its ending."""
+        first = next(iter(self.inputs.values()))
+        if isinstance(first, Phantom):
+            return first.title
+        return first.name if first.is_dir() else re.sub(r"(\.\w+)?\.\w+$", "", first.name) or first.name
 
 
-def only_image(images: Mapping[str, MetaTensor]) -> MetaTensor | Mapping[str, MetaTensor]:
-    """Return the image itself where the user gave one and no name for it: it is the bundle's one input."""
-    return images[UNNAMED] if list(images) == [UNNAMED] else images
+def perform(
+    job: StudyJob,
+    host: Host,
+    listener: Callable[[Handle], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> Summary:
+    """Do a study on a host and wait for it; all outputs appear, or none.
+
+    Raises:
+        DeepImagingError: As `StudyJob.perform` does; InputError where an output can't be written there.
+    """
+    from DeepImagingLib.files import staged
+
+    with staged([checked_output(path, job.sources) for path in job.outputs]) as stages:
+        # The files are moved into place here, not by the job: its process may be ended at any moment.
+        job = replace(job, outputs=tuple(stages.values()))
+        summary: Summary = host.submit(job, listener=listener, cancel=cancel).result()
+        return summary
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
 
 
 def checked_output(path: Path, sources: Sequence[Path] = ()) -> Path:
@@ -109,7 +207,7 @@ def checked_output(path: Path, sources: Sequence[Path] = ()) -> Path:
     """
     if not path.name.lower().endswith(ENDINGS):
         raise InputError(f"The output {path.name!r} has no known ending; use one of {', '.join(ENDINGS)}.")
-    path = path.expanduser().absolute()
+    path = _absolute(path)
     if any(_is_read(path.resolve(), source.resolve()) for source in sources):
         raise InputError(f"The output {path.name!r} would replace an input; give it another name.")
     if ending_of(path) == ".mrb":
@@ -126,39 +224,6 @@ def _is_read(path: Path, source: Path) -> bool:
     return path == source or (path.is_relative_to(source) and is_dicom(path))
 
 
-def write_outputs(
-    result: Result,
-    stages: Mapping[Path, Path],
-    images: Mapping[str, MetaTensor],
-    bundle: Bundle,
-    cancel: Callable[[], bool] = lambda: False,
-) -> Result:
-    """Write each output by its ending; the report comes last, so that it knows how long the others took.
-
-    Args:
-        result: What to write.
-        stages: Final path → where to write it now.
-        images: Name to image (C, I, J, K), for scenes and pictures.
-        bundle: Whose modality chooses the window a scan is shown with.
-        cancel: Asked before each output.
-
-    Returns:
-        The result, with the seconds of each writer in its provenance.
-    """
-    from DeepImagingLib.files import failed_writing
-
-    writers = _writers(result, images, bundle)
-    for final, stage in sorted(stages.items(), key=lambda item: ending_of(item[0]) == REPORT):
-        stop_if(cancel)
-        started = time.perf_counter()
-        try:
-            writers[ending_of(final)](result, stage)
-        except OSError as error:
-            raise failed_writing(error) from error
-        result = _with_seconds(result, after={f"Writing {ending_of(final)}": time.perf_counter() - started})
-    return result
-
-
 def _writers(
     result: Result, images: Mapping[str, MetaTensor], bundle: Bundle
 ) -> dict[str, Callable[[Result, Path], object]]:
@@ -173,17 +238,14 @@ def _writers(
     }
 
 
-def _with_seconds(
-    result: Result, before: Mapping[str, float] = NOTHING, after: Mapping[str, float] = NOTHING
-) -> Result:
+def _with_seconds(result: Result, further: Mapping[str, float]) -> Result:
     """Return the result with the seconds of further stages, and the memory that the process has needed by now."""
     from DeepImagingLib.inference.memory import peak_memory
 
     if result.provenance is None:
         return result
-    seconds = {**before, **result.provenance.seconds, **after}
-    rounded = {stage: round(value, 3) for stage, value in seconds.items()}
-    return replace(result, provenance=replace(result.provenance, seconds=rounded, peak_memory=peak_memory()))
+    seconds = {**result.provenance.seconds, **{stage: round(value, 3) for stage, value in further.items()}}
+    return replace(result, provenance=replace(result.provenance, seconds=seconds, peak_memory=peak_memory()))
 
 
 def ending_of(path: Path) -> str:

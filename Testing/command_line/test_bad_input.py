@@ -253,11 +253,16 @@ class TestCancelling:
         assert seen[-1] == "Network"
 
     @pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
-    @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-    @pytest.mark.parametrize("after", [0.0, 1.0, 2.0])
-    def test_an_interrupted_command_leaves_nothing(self, bundle, scan, tmp_path, sent, after) -> None:
+    @pytest.mark.parametrize(
+        ("sent", "after", "more"),
+        [
+            *((sent, after, []) for sent in (signal.SIGINT, signal.SIGTERM) for after in (0.0, 1.0, 2.0)),
+            *((signal.SIGINT, after, ["--worker"]) for after in (0.0, 2.0)),
+        ],
+    )
+    def test_an_interrupted_command_leaves_nothing(self, bundle, scan, tmp_path, sent, after, more) -> None:
         outputs = [tmp_path / "results" / name for name in ("out.seg.nrrd", "out.mrb")]
-        words = ["run", scan, "--model", bundle, *(word for output in outputs for word in ("--output", output))]
+        words = ["run", scan, "--model", bundle, *(word for output in outputs for word in ("--output", output)), *more]
         process = subprocess.Popen(
             [sys.executable, "-m", "DeepImagingLib", *map(str, words)], stderr=subprocess.PIPE, text=True
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 import DeepImagingLib
 from DeepImagingLib import Options
+from Testing.bundles import make_bundles as make
 from Testing.command_line.conftest import GRID, write_scan
 from Testing.files.series import write_series
 
@@ -25,6 +27,13 @@ class TestRun:
         written = nibabel.load(tmp_path / "out" / "labels.nii.gz")
         np.testing.assert_array_equal(np.asarray(written.dataobj), by_call.layers[0])
         np.testing.assert_allclose(written.affine, GRID)
+
+    def test_a_worker_gives_the_same_files(self, call, bundle, scan, tmp_path) -> None:
+        outputs = [tmp_path / name for name in ("here.nii.gz", "there.nii.gz")]
+        for output, more in zip(outputs, ([], ["--worker"]), strict=True):
+            assert call("run", scan, "--model", bundle, "--output", output, *more).code == 0
+        here, there = (np.asarray(nibabel.load(output).dataobj) for output in outputs)
+        np.testing.assert_array_equal(here, there)
 
     def test_json_on_stdout_is_the_report(self, call, bundle, scan, tmp_path) -> None:
         outcome = call("run", scan, "--model", bundle, "--output", tmp_path / "report.json", "--json")
@@ -107,6 +116,25 @@ class TestTelling:
         told = call("models", "show", "torso_ct_segmentation").out
         for words in ("not for clinical use", "phantom", "liver", "right kidney", "CT"):
             assert words in told
+
+    def test_models_are_added_and_removed(self, call, bundle, tmp_path, monkeypatch) -> None:
+        monkeypatch.setenv("DEEPIMAGING_MODELS", str(tmp_path / "own"))
+        assert f"Added {bundle.name}: {tmp_path / 'own' / bundle.name}" in call("models", "add", bundle).out
+        assert bundle.name in call("models", "list").out
+        again = call("models", "add", bundle)
+        assert again.code == 2
+        assert call("models", "add", bundle, "--replace").code == 0
+        assert call("models", "remove", bundle.name).out == f"Removed {bundle.name}.\n"
+        assert bundle.name not in call("models", "list").out
+        assert call("models", "remove", "torso_ct_segmentation").code == 2
+
+    def test_one_that_needs_trust_is_added_and_that_is_said(self, call, bundle, tmp_path, monkeypatch) -> None:
+        monkeypatch.setenv("DEEPIMAGING_MODELS", str(tmp_path / "own"))
+        hostile = shutil.copytree(bundle, tmp_path / "hostile")
+        make.change_config(hostile, {"inferer#overlap": "$__import__('os').getpid()"})
+        added = call("models", "add", hostile)
+        assert added.code == 0
+        assert "--trust" in added.out
 
     @pytest.mark.parametrize("words", [["info"], ["info", "--json"]])
     def test_info_tells_versions_device_and_folders(self, call, words) -> None:
