@@ -25,11 +25,30 @@ def scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_batch_script_runs(scan: Path) -> None:
+def test_the_library_script_runs(scan: Path) -> None:
     pytest.importorskip("slicer", reason="slicer-core is not installed")
-    (script,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    exec(compile(script, "README.md", "exec"), {})
+    exec(compile(_script("from DeepImagingLib import"), "README.md", "exec"), {})
     assert (scan / "organs.seg.nrrd").stat().st_size > 0
+
+
+def test_the_panel_script_runs_without_its_panel(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("slicer", "PySide6"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    from Testing.panels.standins import install
+
+    install()
+    monkeypatch.syspath_prepend(str(ROOT / "DeepImaging" / "DeepSegmentation"))
+    names: dict[str, object] = {}
+    exec(compile(_script("from DeepSegmentation import"), "README.md", "exec"), names)
+    assert (scan / "panel.seg.nrrd").stat().st_size > 0
+    assert names["segmentationNode"].GetSegmentation().GetNumberOfSegments() == 10
+    names["slicer"].mrmlScene.Clear()
+
+
+def _script(holds: str) -> str:
+    """The one script of the README that holds these words."""
+    (found,) = (block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if holds in block)
+    return found
 
 
 def test_the_first_command_line_runs(scan: Path) -> None:

@@ -1,0 +1,336 @@
+"""The panel that every module of this extension is: Input, Model, Output, Apply, Result, Advanced."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
+from slicer.util import VTKObservationMixin
+
+from DeepImagingLib.errors import DeepImagingError
+from DeepImagingLib.hosts import Handle, State
+from DeepImagingLib.hosts.errands import MakePhantom
+from DeepImagingLib.scene import fitness
+from DeepImagingLib.scene.region import region as voxelsOfRegion
+from DeepImagingPanel import runner, sample
+from DeepImagingPanel.inputs_section import InputsSection
+from DeepImagingPanel.install_section import InstallSection
+from DeepImagingPanel.logic import PanelLogic
+from DeepImagingPanel.model_section import ModelSection
+from DeepImagingPanel.parameters import Device, PanelParameterNode, Precision
+from DeepImagingPanel.result_section import ResultSection
+from DeepImagingPanel.run_section import RunSection
+from DeepImagingPanel.scene_run import SceneRun
+
+log = logging.getLogger(__name__)
+
+LAYOUT = Path(__file__).parent / "UI" / "panel.ui"
+OWN_PACKAGES = ("DeepImagingLib", "DeepImagingPanel")
+
+
+class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """A module's panel. A module gives a line of text, a task, its logic, and a .ui file with its output's widgets.
+
+    Attributes:
+        intro: What the module is for, in a line.
+        task: Which models it lists, as `Bundle.task`.
+        Logic: The module's logic.
+    """
+
+    intro = ""
+    task = ""
+    Logic = PanelLogic
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+
+    def setup(self) -> None:
+        """Build the panel."""
+        ScriptedLoadableModuleWidget.setup(self)
+        self.logic = self.Logic()
+        self.logic.moduleName = self.moduleName
+        self._parameterNode: PanelParameterNode | None = None
+        self._guiTag: Any = None
+        self._observed: list[Any] = []
+        self._entered = True
+        self._shown: Any = None
+        self._load()
+        self.inputs = InputsSection(self.ui, self.refresh)
+        self.install = InstallSection(self.ui, self.refresh)
+        self.models = ModelSection(self.ui, self.task, self._chooseModel)
+        self.runs = RunSection(self.ui, self.moduleName, self.onApply, self._onEnded)
+        self._connect()
+        self.initializeParameterNode()
+
+    # --- life ---
+
+    def cleanup(self) -> None:
+        """Let go of the scene and of the runner; what runs goes on."""
+        runner.current().unlisten(self._onRuns)
+        self.setParameterNode(None)
+        self.result.clear()
+        self.removeObservers()
+
+    def enter(self) -> None:
+        """Take up the scene's parameter node; models and packages may have come in the meantime."""
+        self._entered = True
+        self.install.refresh()
+        self.models.reload()
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        """Stop following the parameter node; what runs goes on."""
+        self._entered = False
+        self.setParameterNode(None)
+
+    def onReload(self) -> None:
+        """Load the module anew, with all that it is built on."""
+        runner.discard()
+        for name in [name for name in sys.modules if name.partition(".")[0] in OWN_PACKAGES]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def onSceneStartClose(self, caller: Any = None, event: Any = None) -> None:
+        """Let go of the parameter node, which is reset now."""
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller: Any = None, event: Any = None) -> None:
+        """Begin again with an empty scene."""
+        if self._entered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self, caller: Any = None, event: Any = None) -> None:
+        """Take the scene's parameter node and choose what can be chosen without a doubt."""
+        if not self._entered:
+            return
+        self.setParameterNode(self.logic.getParameterNode())
+        self.inputs.fill()
+
+    def setParameterNode(self, parameterNode: PanelParameterNode | None) -> None:
+        """Follow a parameter node, or none."""
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameters)
+        self._parameterNode = parameterNode
+        self.inputs.setParameters(parameterNode)
+        if parameterNode is not None:
+            if parameterNode.model not in self.models.names():
+                parameterNode.model = next(iter(self.models.names()), "")
+            self._guiTag = parameterNode.connectGui(self.ui)
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameters)
+            self._followModel()
+        self._observeVolumes()
+        self._onParameters()
+
+    # --- what the user does ---
+
+    def onApply(self) -> None:
+        """Line up a run with what is chosen."""
+        chosen = self._parameterNode
+        volumes = self.inputs.volumes()
+        try:
+            self.runs.say("")
+            self.logic.start(
+                volumes if len(volumes) > 1 else next(iter(volumes.values())),
+                str(self.models.card.path),
+                chosen.output,
+                trust=self.models.card.trust,
+                region=chosen.region,
+                device=chosen.device.value,
+                precision=chosen.precision.value,
+            )
+        except DeepImagingError as error:
+            self.runs.say(str(error))
+
+    def onTry(self) -> None:
+        """Make a scan and run the shipped model on it."""
+        self.ui.tryButton.enabled = False
+        self.runs.say(_("Making a scan …"))
+        runner.current().do(MakePhantom(), self._onMade)
+
+    def restoreDefaults(self) -> None:
+        """Set what is under Advanced as it was at first."""
+        self._parameterNode.device, self._parameterNode.precision = Device.AUTO, Precision.AUTO
+        self._parameterNode.region = None
+
+    def refresh(self) -> None:
+        """Show what can be done with what is chosen."""
+        if self._parameterNode is None:
+            return
+        volumes = self.inputs.volumes()
+        reason = self._reason(volumes)
+        complete = all(volume is not None for volume in volumes.values())
+        modality = self.models.card.modality if self.models.card else ""
+        self._sayInput(fitness.doubt(volumes, modality) if complete and not reason else "")
+        self.ui.tryButton.visible = not any(volumes.values()) and sample.MODEL in self.models.names()
+        self.ui.tryButton.toolTip = _("Make a torso CT of no real person and run the shipped model on it.")
+        if self.install.needed:
+            self.ui.tryButton.toolTip = reason
+        self.ui.tryButton.enabled = not self.install.needed and not runner.current().busy
+        self.ui.freeMemoryButton.enabled = runner.current().host.pid is not None and not runner.current().busy
+        self.runs.setReason(reason)
+
+    # --- how it hangs together ---
+
+    def _load(self) -> None:
+        """Load the shared layout, and into it the module's own."""
+        panel = slicer.util.loadUI(str(LAYOUT))
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
+        own = self.resourcePath(f"UI/{self.moduleName}.ui")
+        if os.path.isfile(own):
+            output = slicer.util.loadUI(own)
+            self.ui.outputPlace.addWidget(output)
+            self.ui.__dict__.update(slicer.util.childWidgetVariables(output).__dict__)
+            output.setMRMLScene(slicer.mrmlScene)
+        self.ui.outputsCollapsibleButton.visible = os.path.isfile(own)
+        self.result = self.makeResultSection()
+        self.ui.resultPlace.addWidget(self.result)
+        self.ui.introLabel.text = self.intro
+        panel.setMRMLScene(slicer.mrmlScene)
+        _chainFocus(panel)
+
+    def makeResultSection(self) -> Any:
+        """Return what shows a result: a widget with `setNode(node)`, `clear()` and `onRemoved`."""
+        section = ResultSection()
+        section.onRemoved = self._onRemoved
+        return section
+
+    def _connect(self) -> None:
+        self.ui.tryButton.connect("clicked()", self.onTry)
+        self.ui.restoreDefaultsButton.connect("clicked()", self.restoreDefaults)
+        self.ui.freeMemoryButton.connect("clicked()", lambda: runner.current().close())
+        self.ui.checkInstallationButton.connect("clicked()", self.install.check)
+        runner.current().listen(self._onRuns)
+        self._later = qt.QTimer()
+        self._later.setSingleShot(True)
+        self._later.connect("timeout()", self._onSceneChanged)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.initializeParameterNode)
+        self.addObserver(scene, scene.NodeAddedEvent, self._soon)
+
+    def _soon(self, caller: Any = None, event: Any = None) -> None:
+        """Look at the scene again, once, when whoever changes it has done so."""
+        self._later.start(0)
+
+    def _onSceneChanged(self) -> None:
+        if self._parameterNode is not None:
+            self.inputs.fill()
+            self.refresh()
+
+    def _onParameters(self, caller: Any = None, event: Any = None) -> None:
+        if self._parameterNode is None:
+            return
+        self._followModel()
+        self.inputs.show()
+        self._observeVolumes()
+        self._showResult(self._parameterNode.result)
+        self.refresh()
+
+    def _onRuns(self) -> None:
+        self.runs.refresh()
+        self.refresh()
+
+    def _chooseModel(self, name: str) -> None:
+        self.models.card = None  # shown anew, even if it is the same: it may be trusted now
+        self._parameterNode.model = name
+        self._onParameters()
+
+    def _followModel(self) -> None:
+        name = self._parameterNode.model
+        if self.models.card is None or self.models.card.name != name:
+            self.models.select(name)
+            if self.inputs.setChannels(self.models.card.channels if self.models.card else ("",)):
+                self.inputs.fill(True)
+                _chainFocus(self.ui.inputsCollapsibleButton)
+
+    def _observeVolumes(self) -> None:
+        """Follow the chosen volumes: voxels may come, and a transform may go, while they are chosen."""
+        events = (
+            vtk.vtkCommand.ModifiedEvent,
+            slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,
+            slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
+        )
+        chosen = [volume for volume in self.inputs.volumes().values() if volume is not None]
+        if chosen == self._observed:
+            return
+        for volume in self._observed:
+            for event in events:
+                self.removeObserver(volume, event, self._soon)
+        self._observed = list(dict.fromkeys(chosen))
+        for volume in self._observed:
+            for event in events:
+                self.addObserver(volume, event, self._soon)
+
+    def _reason(self, volumes: dict[str, Any]) -> str:
+        """Return why nothing can be started, "" where it can."""
+        missing = [name for name, volume in volumes.items() if volume is None]
+        if self.install.needed:
+            return _("Some packages have to be installed first; see above.")
+        if missing and len(volumes) == 1:
+            return _("Load a scan and choose it as input.")
+        if missing:
+            return _("Choose a volume for {names}.").format(names=", ".join(missing))
+        if self.models.reason():
+            return self.models.reason()
+        if problem := fitness.problem(volumes, takes_volume=self.models.card.takes_volume):
+            return problem
+        try:
+            if self._parameterNode.region is not None:
+                voxelsOfRegion(self._parameterNode.region, next(iter(volumes.values())))
+        except DeepImagingError as error:
+            return str(error)
+        return ""
+
+    def _sayInput(self, text: str) -> None:
+        self.ui.inputMessage.text = text
+        self.ui.inputMessage.visible = bool(text)
+
+    def _onMade(self, handle: Handle) -> None:
+        if not handle.done:
+            return
+        self.runs.say(str(handle.error or ""))
+        if handle.error is None and self._parameterNode is not None:
+            self._parameterNode.inputVolume = sample.addVolume(handle.result())
+            self._parameterNode.model = sample.MODEL
+            self.onApply()
+
+    # --- results ---
+
+    def _onEnded(self, run: SceneRun) -> None:
+        if run.state is State.DONE and run.node.GetScene() is not None:
+            self._shown = None  # it may be the same node, with something else in it
+            self.logic.getParameterNode().result = run.node
+            self._onParameters()
+
+    def _showResult(self, node: Any) -> None:
+        if node is self._shown:
+            return
+        self._shown = node
+        self.ui.resultCollapsibleButton.collapsed = node is None
+        self.result.setNode(node)
+
+    def _onRemoved(self) -> None:
+        if self._parameterNode is not None:
+            self._parameterNode.result = None
+
+
+def _chainFocus(root: Any) -> None:
+    """Let the Tab key follow the order in which widgets are seen, whenever they were made."""
+    here = root.window()  # lists that pop up and menus are windows of their own
+    inside = [widget for widget in root.findChildren(qt.QWidget) if widget.window() == here]
+    widgets = [widget for widget in inside if widget.focusPolicy != qt.Qt.NoFocus]
+    for first, second in pairwise(widgets):
+        qt.QWidget.setTabOrder(first, second)

@@ -1,0 +1,72 @@
+"""What a panel remembers: in the scene, so that it comes back with it, and of the user, over all scenes."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import qt
+from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import parameterNodeWrapper
+
+TRUSTED_SETTING = "DeepImaging/TrustedModels"
+
+
+class Device(Enum):
+    """Where a run computes; the value is what `Options.device` takes."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+    def label(self) -> str:
+        """Return the name in the list."""
+        return {
+            "auto": _("Fastest available"),
+            "cpu": _("Processor (CPU)"),
+            "cuda": _("NVIDIA graphics card (CUDA)"),
+            "mps": _("Apple graphics (MPS)"),
+        }[self.value]
+
+
+class Precision(Enum):
+    """How exactly it computes; the value is what `Options.precision` takes."""
+
+    AUTO = "auto"
+    FULL = "full"
+
+    def label(self) -> str:
+        """Return the name in the list."""
+        return {"auto": _("Automatic"), "full": _("Full (32 bit)")}[self.value]
+
+
+@parameterNodeWrapper
+class PanelParameterNode:
+    """The choices in a panel.
+
+    inputVolume - the first input; further ones are node references of their own, see `inputs_section`.
+    model - name of the model.
+    output - the node to fill; none makes a new one.
+    result - what the result section shows.
+    device, precision, region - how and where to compute.
+    """
+
+    inputVolume: vtkMRMLScalarVolumeNode
+    model: str
+    output: vtkMRMLSegmentationNode
+    result: vtkMRMLSegmentationNode
+    device: Device = Device.AUTO
+    precision: Precision = Precision.AUTO
+    region: vtkMRMLMarkupsROINode
+
+
+def trusted() -> set[str]:
+    """Return the SHA-256 of what the user trusts. It is kept with the user and never in a scene: those come by mail."""
+    return set(filter(None, str(qt.QSettings().value(TRUSTED_SETTING) or "").split(",")))
+
+
+def setTrusted(sha256: str, trust: bool) -> None:
+    """Trust a content, or no longer."""
+    changed = trusted() | {sha256} if trust else trusted() - {sha256}
+    qt.QSettings().setValue(TRUSTED_SETTING, ",".join(sorted(changed)))

@@ -1,0 +1,152 @@
+"""Draw the Deep Segmentation panel in its states, to be looked at.
+
+    python Testing/panels/screenshots.py --output DIR [--resources]
+
+Each state in light and dark and in three widths, from a real run of the shipped model in the worker. `--resources`
+writes those that the README shows to Resources/Screenshots. Needs slicer-core and PySide6.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "DeepImaging")]
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from Testing.panels.standins import click, install, load_module, process_events_until, render
+
+WIDTHS = (300, 420, 700)
+GAP = 24
+SHOWN = ("ready_420.png", "running_420.png", "done_420.png", "done_300_dark.png")
+
+
+def main() -> None:
+    """Draw all states."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where the pictures go")
+    parser.add_argument("--resources", action="store_true", help="write the README's pictures as well")
+    given = parser.parse_args()
+    given.output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as models:
+        os.environ["DEEPIMAGING_MODELS"] = models
+        panel = open_panel()
+        for state in states(panel):
+            for width in WIDTHS:
+                for dark in (False, True):
+                    name = f"{state}_{width}{'_dark' if dark else ''}.png"
+                    render(panel, given.output / name, width, dark)
+        close_worker()
+    if given.resources:
+        write_resources(given.output, ROOT / "Resources" / "Screenshots")
+
+
+def open_panel() -> Any:
+    """Open the panel in an empty scene."""
+    install()
+    _, panel = load_module(ROOT / "DeepImaging" / "DeepSegmentation" / "DeepSegmentation.py")
+    panel.enter()
+    return panel
+
+
+def states(panel: Any) -> Iterator[str]:
+    """Bring the panel into one state after the other; yields the name of each."""
+    import slicer
+
+    from DeepImagingPanel import requirements, runner, sample
+
+    yield "empty"
+    volume = sample.makeVolume()[0]
+    process_events_until(lambda: panel.ui.applyButton.enabled)
+    yield "ready"
+    click(panel.ui.modelCardButton)
+    yield "card"
+    click(panel.ui.modelCardButton)
+    click(panel.ui.applyButton)
+    process_events_until(lambda: "Network" in panel.ui.stageLabel.text and panel.ui.progressBar.value > 0, 60)
+    with standing_still():
+        yield "running"
+        click(panel.ui.queueButton)
+    with standing_still():
+        yield "queue"
+    process_events_until(lambda: len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) == 2, 60)
+    settle(lambda: not runner.current().busy)
+    yield "done"
+    click(panel.result.ui.provenanceButton)
+    yield "provenance"
+    click(panel.result.ui.provenanceButton)
+    click(panel.ui.applyButton)
+    process_events_until(lambda: panel.ui.progressBar.value > 0, 60)
+    slicer.util.arrayFromVolumeModified(volume)
+    settle(lambda: not runner.current().busy)
+    yield "error"
+    with mock.patch.object(requirements.importlib.metadata, "version", version_without_torch):
+        panel.install.refresh()
+        yield "install"
+
+
+@contextmanager
+def standing_still() -> Iterator[None]:
+    """Let no run go on, so that all pictures of a state show the same."""
+    from DeepImagingPanel import runner
+
+    timer = runner.current()._timer
+    timer.stop()
+    yield
+    timer.start(0)
+
+
+def version_without_torch(name: str, version: Callable[[str], str] = metadata.version) -> str:
+    """Tell versions as in a Slicer that has neither PyTorch nor MONAI yet."""
+    if name in ("torch", "monai"):
+        raise metadata.PackageNotFoundError(name)
+    return version(name)
+
+
+def settle(condition: Callable[[], bool]) -> None:
+    """Wait until a run has ended and the panel shows it."""
+    process_events_until(condition, 60)
+    process_events_until(lambda: True)
+
+
+def close_worker() -> None:
+    """End the application's worker."""
+    from DeepImagingPanel import runner
+
+    runner.discard()
+
+
+def write_resources(drawn: Path, resources: Path) -> None:
+    """Put together what the README shows."""
+    side_by_side([drawn / f"{state}_300.png" for state in ("ready", "running", "done")], resources / "panel.png")
+    for picture in SHOWN:
+        (resources / f"panel_{picture}").write_bytes((drawn / picture).read_bytes())
+
+
+def side_by_side(pictures: list[Path], path: Path) -> None:
+    """Write pictures as one, from left to right."""
+    from PySide6 import QtCore, QtGui
+
+    images = [QtGui.QImage(str(picture)) for picture in pictures]
+    width = sum(image.width() for image in images) + GAP * (len(images) + 1)
+    sheet = QtGui.QImage(width, max(image.height() for image in images) + 2 * GAP, QtGui.QImage.Format.Format_RGB32)
+    sheet.fill(QtCore.Qt.GlobalColor.white)
+    painter, left = QtGui.QPainter(sheet), GAP
+    for image in images:
+        painter.drawImage(left, GAP, image)
+        left += image.width() + GAP
+    painter.end()
+    sheet.save(str(path))
+
+
+if __name__ == "__main__":
+    main()
