@@ -1,0 +1,29 @@
+"""Small jobs beside the runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from DeepImagingLib.bundles import list_bundles
+from DeepImagingLib.errors import BundleError
+from DeepImagingLib.hosts.errands import AddModel, MakePhantom
+from Testing.bundles import make_bundles as make
+
+
+def test_a_phantom_is_the_same_wherever_it_is_made(in_process, worker):
+    phantom = MakePhantom(spacing=(10.0, 10.0, 10.0))
+    here, there = in_process.submit(phantom).result(), worker.submit(phantom).result()
+    assert np.array_equal(here.array, there.array) and np.array_equal(here.affine, there.affine)
+    assert here.array.dtype == np.int16 and here.array.min() < -900
+
+
+def test_a_model_is_added_in_the_worker_and_found_here(worker, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPIMAGING_MODELS", str(tmp_path / "models"))
+    worker.close()  # it is started anew, with this environment
+    make.write_spleen_like(tmp_path / "download" / "spleen")
+    folder = worker.submit(AddModel(tmp_path / "download" / "spleen")).result()
+    assert folder in list_bundles()
+    with pytest.raises(BundleError, match="spleen already"):
+        worker.submit(AddModel(tmp_path / "download" / "spleen")).result()
+    worker.close()
