@@ -53,7 +53,7 @@ class Block:
             descriptor = reduction.recv_handle(connection)
         except RuntimeError as error:  # the other end was closed in between
             raise EOFError("no block came") from error
-        return cls(mmap.mmap(descriptor, size), descriptor)
+        return _mapped(descriptor, size)
 
     def release(self) -> None:
         """Let go of the descriptor; the memory stays for as long as someone looks into it."""
@@ -75,7 +75,7 @@ def reserve(size: int) -> Generator[bool, None, Block]:
         try:
             descriptor = make()
             yield from _grow(descriptor, size)
-            return Block(mmap.mmap(descriptor, size), descriptor)
+            return _mapped(descriptor, size)
         except OSError as error:
             reason = error.strerror
     raise MemoryLimitError(
@@ -92,6 +92,15 @@ def create(size: int) -> Block:
             next(steps)
         except StopIteration as end:
             return cast(Block, end.value)
+
+
+def _mapped(descriptor: int, size: int) -> Block:
+    """Return the block behind a descriptor, which is closed where that can't be mapped."""
+    try:
+        return Block(mmap.mmap(descriptor, size), descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _in_memory() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from enum import Enum
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from DeepImagingLib.hosts.host import Host
     from DeepImagingLib.hosts.job import Job
     from DeepImagingLib.inference.progress import Progress
+
+
+log = logging.getLogger(__name__)
 
 
 class State(Enum):
@@ -34,7 +38,6 @@ class Handle:
         state: Where it stands.
         progress: The newest, None before the first.
         error: Why it failed or ended, None where it didn't.
-        submitted: `time.perf_counter()` when it was submitted.
     """
 
     def __init__(
@@ -49,7 +52,6 @@ class Handle:
         self.state = State.QUEUED
         self.progress: Progress | None = None
         self.error: DeepImagingError | None = None
-        self.submitted = time.perf_counter()
         self.cancel_by = float("inf")
         self._host = host
         self._job = job
@@ -122,8 +124,12 @@ class Handle:
         self._tell()
 
     def _tell(self) -> None:
-        if self._listener is not None:
+        if self._listener is None:
+            return
+        try:
             self._listener(self)
+        except Exception:  # what goes wrong in showing a run is no fault of the run
+            log.exception("a listener failed")
 
 
 def _let_go() -> Job:

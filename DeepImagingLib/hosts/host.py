@@ -50,7 +50,7 @@ class Host(ABC):
         Args:
             job: What to do, or what makes it when its turn comes: so that a queued run sees the scene as it is then.
             name: What lists show.
-            listener: Called with the handle whenever its state or progress changed; must not raise.
+            listener: Called with the handle whenever its state or progress changed; what it raises is logged.
             cancel: Asked again and again while the job runs; it is cancelled where it answers True.
         """
         handle = Handle(self, job, name, listener, cancel)
@@ -134,7 +134,10 @@ class Host(ABC):
             yield from self._way(handle.begin(), handle)
         except (Exception, SystemExit) as error:  # foreign code may end the program it is in
             log.debug("a job failed", exc_info=True)
-            handle.finish(error=in_one_sentence(error))
+            handle.finish(error=_without_frames(in_one_sentence(error)))
+        except KeyboardInterrupt:
+            handle.finish(error=cancelled())
+            raise
 
 
 def in_one_sentence(error: BaseException) -> DeepImagingError:
@@ -145,6 +148,12 @@ def in_one_sentence(error: BaseException) -> DeepImagingError:
         return MemoryLimitError("The run needs more memory than this machine has; limit it to a region.")
     reason = " ".join(str(error).split())[:300]
     return WorkerError(f"Something unexpected went wrong ({type(error).__name__}: {reason}); nothing was kept.")
+
+
+def _without_frames(error: DeepImagingError) -> DeepImagingError:
+    """Return the error without what it was raised in: that would hold images in memory for as long as it is kept."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def cancelled() -> CancelledError:

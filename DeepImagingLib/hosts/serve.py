@@ -8,7 +8,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -39,23 +38,36 @@ PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 def main() -> None:
     """Serve until the other end is gone."""
-    address, key = (sys.stdin.buffer.readline().decode().strip() for _ in range(2))
-    end_with_parent()
+    bound, *place = _first_line().split()
+    end_with_parent(bound == "1")
     be_modest()
-    with Listener(address, authkey=bytes.fromhex(key)) as listener:
-        connection = listener.accept()
-    if Path(address).parent.name.startswith("deepimaging-"):
-        shutil.rmtree(Path(address).parent, ignore_errors=True)  # nobody else has to find us
-    with connection, contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+    with _connection(*place) as connection, contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         connection.send_bytes(message(os.getpid()))
         Service(connection).serve()
 
 
-def end_with_parent() -> None:
-    """Make sure that this process ends when its parent does, however that ends and whatever is being done here."""
+def _first_line() -> str:
+    """Read a line of standard input, and not a byte more: its end is watched."""
+    return b"".join(iter(lambda: os.read(0, 1), b"\n")).decode()
+
+
+def _connection(place: str, key: str = "") -> Connection[Any, Any]:
+    """Return the connection to the other end: an inherited descriptor, or who comes to a pipe with the right key."""
+    if not key:
+        return Connection(int(place))
+    with Listener(place, authkey=bytes.fromhex(key)) as listener:
+        return listener.accept()
+
+
+def end_with_parent(bound: bool) -> None:
+    """Make sure that this process ends when its parent does, however that ends and whatever is being done here.
+
+    Args:
+        bound: Whether it may end with the thread that started it as well.
+    """
     threading.Thread(target=_end_at_eof, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to understand
-    if sys.platform == "linux":
+    if bound and sys.platform == "linux":
         import ctypes
 
         # Code that keeps Python's lock would keep the thread above from noticing.

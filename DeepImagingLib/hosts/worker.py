@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
 MOMENT = 0.05
 ANSWER_SECONDS = 2.0
+END_SECONDS = 1.0
 NONSENSE = "The worker answered with what is no result, so it was ended; the next run starts a new one."
 
 
 class WorkerHost(Host):
     """Does jobs in a process of its own, started with the first and kept for the next.
 
-    `poll` never takes long: images are copied in slices, and all else is small messages. Where the process dies, the
+    `poll` never takes long: arrays are copied in slices, and all else has to be small. Where the process dies, the
     job fails with WorkerError and the next one starts a new process.
 
     Args:
@@ -69,7 +70,8 @@ class WorkerHost(Host):
             yield from self._listen(handle, process)
         except WorkerError as error:  # it didn't start, or isn't to be believed
             raise self._gone(handle, error) from error
-        except (OSError, EOFError) as error:  # the process has gone
+        except (OSError, EOFError) as error:  # the process has gone, or goes
+            yield from self._ending()
             raise self._gone(handle) from error
 
     def _connected(self, handle: Handle) -> Generator[bool, None, Process]:
@@ -79,11 +81,18 @@ class WorkerHost(Host):
             self._end_process()
             handle.report(Progress("Starting", 0.0))
             process = self._process = Process(self.threads)
-        while not process.connect():
+        while True:
             if handle.cancel_asked:
                 raise EOFError("cancelled while it started")
+            if process.connect():
+                return process
             yield False
-        return process
+
+    def _ending(self) -> Course:
+        """Wait a little until it is known how the process ended."""
+        end = time.perf_counter() + END_SECONDS
+        while self._process is not None and not self._process.has_ended and time.perf_counter() < end:
+            yield False
 
     def _hand_over(self, job: Job, handle: Handle, process: Process) -> Course:
         parcel = Parcel(job)
@@ -107,6 +116,8 @@ class WorkerHost(Host):
             if time.perf_counter() > handle.cancel_by:
                 raise EOFError("it didn't stop in time")
             if not connection.poll():
+                if process.has_ended and not connection.poll():  # a job's child may still hold the other end
+                    raise EOFError("the process has ended")
                 yield False
                 continue
             if self._hear(connection, handle):
@@ -131,8 +142,8 @@ class WorkerHost(Host):
         """Return what a job ends with whose process died or was ended, and make room for a new one."""
         if handle.state is State.CANCELLING:
             error = cancelled()
-        if error is None:
-            error = self._process.ended() if self._process else cancelled()
+        elif error is None:
+            error = self._process.ended() if self._process else WorkerError("The worker was ended; run again.")
         self._end_process()
         return error
 
@@ -153,7 +164,7 @@ def _answers(process: Process) -> Generator[bool, None, bool]:
         connection = process.reached
         connection.send_bytes(message("hello"))
         while not connection.poll():
-            if time.perf_counter() > end:
+            if time.perf_counter() > end or process.has_ended:
                 return False
             yield False
         return bool(unpack(connection.recv_bytes()) == ("hello",))

@@ -126,6 +126,45 @@ class _Deadly:
 
 
 @dataclass(frozen=True)
+class Forks:
+    """Has a child that goes on, then dies or waits."""
+
+    note: Path
+    dies: bool
+
+    def perform(self, context: Context) -> None:
+        child = os.fork()
+        if not child:
+            time.sleep(1000)
+        self.note.write_text(str(child))
+        context.progress(Progress("Hanging", 0.0))
+        if self.dies:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(1000)
+
+
+@dataclass(frozen=True)
+class Pretends:
+    """Answers with a class of this library that does something when it is made, or with pointers of its own choice."""
+
+    what: str
+
+    def perform(self, context: Context) -> Any:
+        return _Pretended(self.what)
+
+
+@dataclass(frozen=True)
+class _Pretended:
+    what: str
+
+    def __reduce__(self) -> Any:
+        from DeepImagingLib.hosts.parcel import _array
+        from DeepImagingLib.hosts.process import Process
+
+        return (Process, (1,)) if self.what == "process" else (_array, (b"A" * 16, "O", (2,), (0,)))
+
+
+@dataclass(frozen=True)
 class Sneaks:
     """Answers with an object that runs code where it is unpickled."""
 

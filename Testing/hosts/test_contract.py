@@ -158,6 +158,30 @@ def test_a_closed_host_can_be_used_again(host):
     assert host.submit(Echo(5)).result() == 5
 
 
+def test_what_a_listener_raises_is_no_fault_of_the_run(host, caplog):
+    def fails(handle):
+        raise ValueError("a panel's")
+
+    assert host.submit(Steps(2), listener=fails).result() == 2
+    assert "a listener failed" in caplog.text
+
+
+def test_what_cannot_be_sent_says_so(worker):
+    with pytest.raises(WorkerError, match=r"can't be sent|pickle"):
+        worker.submit(Echo(np.array([object()]))).result()
+    with pytest.raises(WorkerError, match="pickle"):
+        worker.submit(Echo(lambda: 1)).result()
+    assert worker.submit(Echo(np.float32(2.5))).result() == 2.5
+
+
+def test_ctrl_c_in_a_script_ends_the_job_and_not_the_host(in_process):
+    handle = in_process.submit(Fails(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        handle.result()
+    assert handle.state is State.CANCELLED
+    assert in_process.submit(Echo(1)).result() == 1
+
+
 def test_a_listener_that_waits_for_its_own_host_is_told_so(host):
     raised = []
 

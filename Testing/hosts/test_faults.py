@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -16,8 +18,8 @@ import pytest
 
 from DeepImagingLib.errors import CancelledError, MemoryLimitError, WorkerError
 from DeepImagingLib.hosts import WorkerHost, block, process
-from Testing.hosts.conftest import go_on_until_stage, until, workers
-from Testing.hosts.jobs import Echo, Hangs, Kills, Number, Prints, Sized, Sneaks, Steps
+from Testing.hosts.conftest import go_on_until_stage, open_blocks, until, workers
+from Testing.hosts.jobs import Echo, Forks, Hangs, Kills, Number, Pretends, Prints, Sized, Sneaks, Steps
 
 TOP = Path(__file__).parents[2]
 
@@ -104,6 +106,77 @@ def test_one_that_hangs_is_ended_two_seconds_after_cancel(worker, keeps_lock):
     assert works(worker)
 
 
+@pytest.mark.parametrize("what", ["process", "pointers"])
+def test_an_answer_that_would_do_something_here_is_refused(worker, what):
+    assert works(worker)
+    before = len(workers())
+    with pytest.raises(WorkerError, match="no result"):
+        worker.submit(Pretends(what)).result()
+    assert len(workers()) < before
+    assert works(worker)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("dies", [True, False])
+def test_what_a_job_started_ends_with_it(worker, tmp_path, dies):
+    handle = worker.submit(Forks(tmp_path / "child", dies))
+    assert until(lambda: worker.poll() or (tmp_path / "child").exists(), 10)
+    if not dies:
+        go_on_until_stage(handle, worker, "Hanging")
+        handle.cancel()
+    with pytest.raises(CancelledError if not dies else WorkerError):
+        handle.result(timeout=10)
+    assert until(lambda: not _runs(int((tmp_path / "child").read_text())), 5)
+    assert works(worker)
+
+
+def test_closed_while_it_starts_is_cancelled(worker):
+    worker.close()
+    handle = worker.submit(Echo(1))
+    worker.poll(0)
+    worker.close()
+    with pytest.raises(CancelledError):
+        handle.result(timeout=1)
+    assert works(worker)
+
+
+def test_a_worker_started_by_a_thread_outlives_it(worker):
+    worker.close()
+    numbers: list[int] = []
+    for _ in range(2):
+        thread = threading.Thread(target=lambda: numbers.append(worker.submit(Number()).result()))
+        thread.start()
+        thread.join()
+    assert numbers[0] == numbers[1]
+
+
+@pytest.mark.parametrize(
+    "variables", [{"PYTHONSAFEPATH": "1"}, {"PYTHONPATH": "/nowhere"}, {"TMPDIR": "/" + "é" * 100}]
+)
+def test_odd_environments_do_no_harm(worker, monkeypatch, variables):
+    worker.close()
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert works(worker)
+
+
+def test_no_temporary_folder_says_so(worker, monkeypatch):
+    worker.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", "/nowhere")
+        with pytest.raises(WorkerError, match="temporary folder"):
+            worker.submit(Echo(1)).result()
+    assert works(worker)
+
+
+def test_one_that_was_asked_to_end_is_not_said_to_lack_memory(worker):
+    handle = worker.submit(Steps(1000))
+    go_on_until_stage(handle, worker, "Walking")
+    os.kill(worker.pid, signal.SIGTERM)
+    with pytest.raises(WorkerError, match=r"signal 15\); it was asked to end"):
+        handle.result(timeout=5)
+
+
 def test_cancel_while_it_starts(worker):
     worker.close()
     handle = worker.submit(Echo(1))
@@ -159,13 +232,24 @@ class TestShortOfMemory:
                 worker.submit(Echo(np.zeros(1000))).result()
         assert works(worker)
 
+    def test_nothing_of_it_stays_open_where_it_cannot_be_mapped(self, worker, monkeypatch):
+        def fails(*_):
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(block.mmap, "mmap", fails)
+            with pytest.raises(MemoryLimitError, match="Cannot allocate memory"):
+                worker.submit(Echo(np.zeros(1000))).result()
+        assert not open_blocks()
+        assert works(worker)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has anonymous files")
     def test_the_size_of_dev_shm_does_not_matter(self, worker):
-        before = os.statvfs("/dev/shm").f_bavail if os.path.isdir("/dev/shm") else 0
         handle = worker.submit(Echo(np.ones(80 << 20, np.uint8)))
         go_on_until_stage(handle, worker, "Sending the images")
-        during = os.statvfs("/dev/shm").f_bavail if os.path.isdir("/dev/shm") else 0
-        assert during == before
+        assert open_blocks()  # memory of the kernel's own, which lies in no folder that may be small
         assert handle.result().sum() == 80 << 20
+        assert not open_blocks()
 
 
 def test_two_applications_at_once(worker):
