@@ -249,6 +249,7 @@ class TestShortOfMemory:
         go_on_until_stage(handle, worker, "Sending the images")
         assert open_blocks()  # memory of the kernel's own, which lies in no folder that may be small
         assert handle.result().sum() == 80 << 20
+        del handle  # with the result, whose array lies in shared memory
         assert not open_blocks()
 
 
