@@ -75,15 +75,18 @@ def states(panel: Any) -> Iterator[str]:
     process_events_until(lambda: "Network" in panel.ui.stageLabel.text and panel.ui.progressBar.value > 0, 60)
     with standing_still():
         yield "running"
-        click(panel.ui.queueButton)
-    with standing_still():
-        yield "queue"
-    process_events_until(lambda: len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) == 2, 60)
     settle(lambda: not runner.current().busy)
     yield "done"
     click(panel.result.ui.provenanceButton)
     yield "provenance"
     click(panel.result.ui.provenanceButton)
+    click(panel.ui.applyButton)
+    click(panel.ui.queueButton)
+    process_events_until(lambda: panel.ui.progressBar.value > 0, 60)
+    with standing_still():
+        yield "queue"
+    click(panel.ui.queueCancelAllButton)
+    settle(lambda: not runner.current().busy)
     click(panel.ui.applyButton)
     process_events_until(lambda: panel.ui.progressBar.value > 0, 60)
     slicer.util.arrayFromVolumeModified(volume)
@@ -127,7 +130,7 @@ def close_worker() -> None:
 
 def write_resources(drawn: Path, resources: Path) -> None:
     """Put together what the README shows."""
-    side_by_side([drawn / f"{state}_300.png" for state in ("ready", "running", "done")], resources / "panel.png")
+    side_by_side([drawn / "done_300.png", resources / "overview.png"], resources / "panel.png")
     for picture in SHOWN:
         (resources / f"panel_{picture}").write_bytes((drawn / picture).read_bytes())
 
@@ -137,8 +140,10 @@ def side_by_side(pictures: list[Path], path: Path) -> None:
     from PySide6 import QtCore, QtGui
 
     images = [QtGui.QImage(str(picture)) for picture in pictures]
+    height = min(image.height() for image in images)
+    images = [image.scaledToHeight(height, QtCore.Qt.TransformationMode.SmoothTransformation) for image in images]
     width = sum(image.width() for image in images) + GAP * (len(images) + 1)
-    sheet = QtGui.QImage(width, max(image.height() for image in images) + 2 * GAP, QtGui.QImage.Format.Format_RGB32)
+    sheet = QtGui.QImage(width, height + 2 * GAP, QtGui.QImage.Format.Format_RGB32)
     sheet.fill(QtCore.Qt.GlobalColor.white)
     painter, left = QtGui.QPainter(sheet), GAP
     for image in images:
