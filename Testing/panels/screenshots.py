@@ -27,6 +27,7 @@ from Testing.panels.standins import click, install, load_module, process_events_
 
 WIDTHS = (300, 420, 700)
 GAP = 24
+VIEWS = "views.png"
 SHOWN = ("ready_420.png", "running_420.png", "done_420.png", "done_300_dark.png")
 
 
@@ -40,7 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as models:
         os.environ["DEEPIMAGING_MODELS"] = models
         panel = open_panel()
-        for state in states(panel):
+        for state in states(panel, given.output / VIEWS):
             for width in WIDTHS:
                 for dark in (False, True):
                     name = f"{state}_{width}{'_dark' if dark else ''}.png"
@@ -58,10 +59,11 @@ def open_panel() -> Any:
     return panel
 
 
-def states(panel: Any) -> Iterator[str]:
-    """Bring the panel into one state after the other; yields the name of each."""
+def states(panel: Any, views: Path) -> Iterator[str]:
+    """Bring the panel into one state after the other; yields the name of each. `views` becomes what a run shows."""
     import slicer
 
+    from DeepImagingLib import scene
     from DeepImagingPanel import requirements, runner, sample
 
     yield "empty"
@@ -76,6 +78,8 @@ def states(panel: Any) -> Iterator[str]:
     with standing_still():
         yield "running"
     settle(lambda: not runner.current().busy)
+    outcome = runner.current().runs[0].handle.result()
+    scene.ResultExport(outcome.result, {volume.GetName(): scene.read(volume)}, "CT").write_png(views)
     yield "done"
     click(panel.result.ui.provenanceButton)
     yield "provenance"
@@ -130,7 +134,7 @@ def close_worker() -> None:
 
 def write_resources(drawn: Path, resources: Path) -> None:
     """Put together what the README shows."""
-    side_by_side([drawn / "done_300.png", resources / "overview.png"], resources / "panel.png")
+    side_by_side([drawn / "done_300.png", drawn / VIEWS], resources / "panel.png")
     for picture in SHOWN:
         (resources / f"panel_{picture}").write_bytes((drawn / picture).read_bytes())
 
