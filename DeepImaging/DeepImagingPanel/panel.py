@@ -76,7 +76,7 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self) -> None:
         """Let go of the scene and of the runner; what runs goes on."""
-        runner.current().unlisten(self._onRuns)
+        runner.unlisten(self._onRuns)
         self.setParameterNode(None)
         self.result.clear()
         self.removeObservers()

@@ -147,9 +147,26 @@ def _stage(run: SceneRun, told: Progress | None) -> str:
         return _("Waiting for the runs before it …")
     if told is None:
         return _("Starting …")
+    stage = _stageNames().get(told.stage, told.stage)
     if told.seconds_left is None or told.seconds_left < 1:
-        return _("{stage} …").format(stage=told.stage)
-    return _("{stage}, {time} left").format(stage=told.stage, time=_duration(told.seconds_left))
+        return _("{stage} …").format(stage=stage)
+    return _("{stage}, {time} left").format(stage=stage, time=_duration(told.seconds_left))
+
+
+def _stageNames() -> dict[str, str]:
+    """Return what a user calls the stages that the library tells of."""
+    return {
+        "Starting": _("Starting"),
+        "Sending the images": _("Sending the images"),
+        "Loading libraries": _("Starting"),
+        "Taking the images": _("Checking the input"),
+        "Checking the input": _("Checking the input"),
+        "Loading the model": _("Loading the model"),
+        "Preprocessing": _("Preparing the images"),
+        "Network": _("Computing"),
+        "Post-processing": _("Finishing the result"),
+        "Collecting": _("Finishing the result"),
+    }
 
 
 def _duration(seconds: float) -> str:

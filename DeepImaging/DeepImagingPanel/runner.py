@@ -113,6 +113,12 @@ def current() -> Runner:
     return getattr(slicer.modules, ATTRIBUTE)
 
 
+def unlisten(listener: Callable[[], None]) -> None:
+    """Undo `listen` where there is a runner: a panel that goes must not make one."""
+    if hasattr(slicer.modules, ATTRIBUTE):
+        getattr(slicer.modules, ATTRIBUTE).unlisten(listener)
+
+
 def discard() -> None:
     """End the application's runner: what is loaded after this makes its own, of its own classes."""
     if hasattr(slicer.modules, ATTRIBUTE):

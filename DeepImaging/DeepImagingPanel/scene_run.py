@@ -115,11 +115,10 @@ class SceneRun:
     def _end(self, handle: Handle) -> None:
         if self._cancelled is not None:  # what came in spite of that is late
             raise self._cancelled
-        outcome = handle.result()
-        for name, volume in self.volumes.items():
-            if problem := scene.changed_since(self._states[name], volume):
+        for name, state in self._states.items():  # first: what half an image gave, be it an error, says nothing
+            if problem := scene.changed_since(state, self.volumes[name]):
                 raise InputError(problem)
-        self.node = self._show(outcome, next(iter(self.volumes.values())))
+        self.node = self._show(handle.result(), next(iter(self.volumes.values())))
         self.state = State.DONE
 
     def _fail(self, error: DeepImagingError) -> None:

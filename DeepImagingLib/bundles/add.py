@@ -6,6 +6,7 @@ import lzma
 import os
 import re
 import shutil
+import socket
 import stat
 import tempfile
 import zipfile
@@ -20,7 +21,7 @@ from typing import IO
 
 from DeepImagingLib.bundles.bundle import load_bundle
 from DeepImagingLib.bundles.find import METADATA, MODEL_FOLDER_VARIABLE, list_bundles, user_model_folder
-from DeepImagingLib.errors import BundleError, OutputError, TrustError
+from DeepImagingLib.errors import BundleError, CancelledError, OutputError, TrustError
 
 MAX_FILES = 10_000
 MAX_BYTES = 16 << 30
@@ -34,6 +35,8 @@ _SMALL = 256 << 20
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """What Windows takes for a device, in every folder."""
 _CORRUPT = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError)
+_STAGE = ".changing-"
+_OLDER = ".older"
 _LITTER = {"__MACOSX", ".DS_Store", "__pycache__", ".git"}
 
 
@@ -46,7 +49,9 @@ class _Member:
     open: Callable[[], IO[bytes]]
 
 
-def add_bundle(path: str | os.PathLike[str], *, replace: bool = False) -> Path:
+def add_bundle(
+    path: str | os.PathLike[str], *, replace: bool = False, cancel: Callable[[], bool] | None = None
+) -> Path:
     """Copy a bundle into the user's model folder, where it is found by its name from then on.
 
     Adding is not running: a bundle that asks for code that is not on the list is added too, and `load_bundle`
@@ -55,11 +60,13 @@ def add_bundle(path: str | os.PathLike[str], *, replace: bool = False) -> Path:
     Args:
         path: The bundle's folder, or a zip archive of it, with the bundle at its top or in one folder.
         replace: Take the place of a model of the same name.
+        cancel: Asked at each mebibyte; answering True ends it, and nothing is kept.
 
     Returns:
         Its new folder.
 
     Raises:
+        CancelledError: `cancel` answered True.
         BundleError: It is no bundle that can be read, the archive is broken or hostile, or the name is taken.
         OutputError: It can't be written.
 
@@ -74,7 +81,7 @@ def add_bundle(path: str | os.PathLike[str], *, replace: bool = False) -> Path:
         _check_size(within, source)
         name = _free_name(root.name or (source.resolve().name if source.is_dir() else source.stem), replace)
         with _staging() as stage:
-            _copy(within, root, stage / name)
+            _copy(within, root, stage / name, cancel)
             _check_readable(stage / name)
             return _move_in(stage / name, user_model_folder() / name)
 
@@ -203,20 +210,49 @@ def _staging() -> Iterator[Path]:
     folder = user_model_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".changing-", dir=folder, ignore_cleanup_errors=True) as stage:
+        _tidy(folder)
+        prefix = f"{_stage_prefix()}{os.getpid()}-"
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=folder, ignore_cleanup_errors=True) as stage:
             yield Path(stage)
     except OSError as error:
         remedy = f"free space there, or name another folder in {MODEL_FOLDER_VARIABLE}"
         raise OutputError(f"The models in {folder} can't be changed ({error.strerror or error}): {remedy}.") from error
 
 
-def _copy(members: Sequence[_Member], root: PurePosixPath, target: Path) -> None:
+def _stage_prefix() -> str:
+    """Return how stages of this machine begin: whether a process of another lives can't be told here."""
+    return f"{_STAGE}{socket.gethostname()}-"
+
+
+def _tidy(folder: Path) -> None:
+    """Remove the stages that killed processes of this machine left; a replacement that was ready is finished."""
+    for stage in folder.glob(f"{_STAGE}*"):
+        named = re.fullmatch(rf"{re.escape(_stage_prefix())}(\d+)-\w+", stage.name)
+        if named is None or _lives(int(named[1])):
+            continue
+        if (stage / _OLDER).exists():
+            for ready in list(stage.iterdir()):
+                if ready.name != _OLDER and not (folder / ready.name).exists():
+                    ready.rename(folder / ready.name)
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _lives(process_id: int) -> bool:
+    import psutil
+
+    return bool(psutil.pid_exists(process_id))
+
+
+def _copy(members: Sequence[_Member], root: PurePosixPath, target: Path, cancel: Callable[[], bool] | None) -> None:
     for member in members:
         path = target / member.place.relative_to(root)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as file, _readable(member) as content:
-                shutil.copyfileobj(content, file, 1 << 20)
+                while piece := content.read(1 << 20):
+                    if cancel is not None and cancel():
+                        raise CancelledError("Adding the model was cancelled; nothing was kept.")
+                    file.write(piece)
         except (FileExistsError, NotADirectoryError) as error:
             raise BundleError(f"Two files there are named {_shown(str(member.place))}; pack it again.") from error
         except _CORRUPT as error:
@@ -240,7 +276,7 @@ def _check_readable(folder: Path) -> None:
 
 def _move_in(staged: Path, final: Path) -> Path:
     """Move the finished copy to its place; an older one goes to the stage, and back if that fails."""
-    older = staged.with_name(".older")
+    older = staged.with_name(_OLDER)
     if final.exists() or final.is_symlink():
         final.rename(older)
     try:

@@ -51,8 +51,8 @@ class AddModel:
     source: Path
 
     def perform(self, context: Context) -> Path:
-        """Copy it and return its new folder; raises as `add_bundle` does."""
+        """Copy it, unless that is cancelled, and return its new folder; raises as `add_bundle` does."""
         from DeepImagingLib.bundles.add import add_bundle
 
         context.progress(Progress("Adding the model", 0.0))
-        return add_bundle(self.source)
+        return add_bundle(self.source, cancel=context.cancel)

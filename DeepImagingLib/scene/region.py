@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from DeepImagingLib.files.roi import Ranges, box_corners, voxel_ranges
-from DeepImagingLib.scene.volumes import as_array, world_from_ijk
+from DeepImagingLib.scene.volumes import as_array, voxels
 
 
 def region(roi_node: Any, volume_node: Any) -> Ranges:
@@ -17,9 +17,10 @@ def region(roi_node: Any, volume_node: Any) -> Ranges:
     that holds all of it.
 
     Raises:
-        InputError: The region lies outside the volume, or the volume stands under a non-linear transform.
+        InputError: The region lies outside the volume, or there is no volume that `voxels` can give.
     """
+    volume = voxels(volume_node)
     world_from_object = as_array(roi_node.GetObjectToWorldMatrix())
     corners = world_from_object @ box_corners(np.zeros(3), roi_node.GetSize(), np.eye(3))
     shape = volume_node.GetImageData().GetDimensions()
-    return voxel_ranges(corners, world_from_ijk(volume_node), shape, repr(roi_node.GetName()))
+    return voxel_ranges(corners, volume.affine, shape, repr(roi_node.GetName()))

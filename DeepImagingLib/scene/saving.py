@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
+import re
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from DeepImagingLib.errors import InputError, OutputError
-from DeepImagingLib.files import staged
-from DeepImagingLib.scene.volumes import as_matrix, world_from_local
+from DeepImagingLib.files import failed_writing, staged, write_nifti
+from DeepImagingLib.results import Segmentation
+from DeepImagingLib.scene.volumes import as_array, as_matrix, kji_array, world_from_local
 from DeepImagingLib.tasks.segmentation import unique_ids
 
 HEADER = "DeepImaging output. SPACE=LPS"  # by this word Slicer knows the axes of a mesh when it loads it
-OBJ_SHADE = 1 / 3  # the OBJ writer takes the colour for ambient, diffuse and specular light alike
 
 
 def export_segmentation(segmentation_node: Any, path: str | Path) -> list[Path]:
@@ -23,23 +27,32 @@ def export_segmentation(segmentation_node: Any, path: str | Path) -> list[Path]:
     `.seg.nrrd` is Slicer's own format, with all it knows. `.nii.gz` and `.nrrd` hold the label values in the
     segmentation's reference geometry, or, where segments may overlap, a 0/1 mask each in `NAME_SEGMENT.nii.gz`. `.stl`
     is one surface a segment, `NAME_SEGMENT.stl` where there are several; `.obj` holds all of them, with their colours
-    in a `.mtl` beside it. Segments without voxels have no surface. Meshes are in LPS, as Slicer's are.
+    in a `.mtl` beside it. Segments without voxels have no surface. Meshes are in LPS, as Slicer's are. An ending in
+    capitals becomes a small one.
 
     Returns:
         The files written; none is there half-written, and on an error older ones stay as they were.
 
     Raises:
-        InputError: The ending is none of these, there is nothing to write, or the parent transform isn't linear.
+        InputError: The ending is none of these, there is no name before it, there is nothing to write, or the parent
+            transform isn't linear.
         OutputError: Writing failed.
     """
-    final = Path(path)
-    ending = next((known for known in WRITERS if final.name.lower().endswith(known)), None)
+    given = Path(path)
+    ending = next((known for known in WRITERS if given.name.lower().endswith(known)), None)
     if ending is None:
-        raise InputError(f"{final.name!r} has none of the endings {', '.join(WRITERS)}; choose one of them.")
+        raise InputError(f"{given.name!r} has none of the endings {', '.join(WRITERS)}; choose one of them.")
+    stem = given.name[: -len(ending)]
+    if not stem:
+        raise InputError(f"{given.name!r} is an ending without a name; put one before it.")
     if not segmentation_node.GetSegmentation().GetNumberOfSegments():
         raise InputError("The segmentation has no segments to write; run a model, or draw one, first.")
-    with staged([final]) as places:
-        written = WRITERS[ending](segmentation_node, places[final], final.name[: -len(ending)])
+    final = given.with_name(stem + ending)  # the writers choose the format by the ending, and know small ones only
+    try:
+        with staged([final]) as places:
+            written = WRITERS[ending](segmentation_node, places[final], stem)
+    except OSError as error:
+        raise failed_writing(error) from error
     return [final.parent / file.name for file in written]
 
 
@@ -53,7 +66,7 @@ def _write_seg_nrrd(node: Any, path: Path, stem: str) -> list[Path]:
         in_world.ApplyTransformMatrix(as_matrix(world_from_local(node)))
     storage = slicer.vtkMRMLSegmentationStorageNode()
     storage.SetFileName(str(path))
-    _check(storage.WriteData(in_world), path)
+    _check(storage.WriteData(in_world) and _is_whole(path), path)
     return [path]
 
 
@@ -83,18 +96,44 @@ def _write_labelmap(node: Any, values: dict[str, int], path: Path) -> Path:
     slicer.vtkSlicerSegmentationsModuleLogic.GenerateMergedLabelmapInReferenceGeometry(
         node, None, ids, slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY, labelmap, labels
     )
+    if labelmap.IsEmpty():
+        raise InputError("The segmentation has neither voxels nor a geometry; draw a segment on a volume first.")
     local_from_ijk = vtk.vtkMatrix4x4()
     labelmap.GetImageToWorldMatrix(local_from_ijk)
-    ijk_from_world = vtk.vtkMatrix4x4()
-    vtk.vtkMatrix4x4.Multiply4x4(as_matrix(world_from_local(node)), local_from_ijk, ijk_from_world)
-    ijk_from_world.Invert()
-    writer = slicer.vtkITKImageWriter()
+    first = np.eye(4)
+    first[:3, 3] = labelmap.GetExtent()[::2]  # the geometry's own indices need not start at 0, as those of a file do
+    world_from_ijk = world_from_local(node) @ as_array(local_from_ijk) @ first
+    if path.name.endswith(".nrrd"):
+        return _write_nrrd(labelmap, world_from_ijk, path)
+    return write_nifti(Segmentation(kji_array(labelmap).T[None], world_from_ijk, ()), path)[0]
+
+
+def _write_nrrd(labelmap: Any, world_from_ijk: npt.NDArray[np.float64], path: Path) -> Path:
+    import slicer
+
+    writer = slicer.vtkTeemNRRDWriter()
     writer.SetInputData(labelmap)
-    writer.SetRasToIJKMatrix(ijk_from_world)
+    writer.SetIJKToRASMatrix(as_matrix(world_from_ijk))
     writer.SetFileName(str(path))
     writer.SetUseCompression(1)
     writer.Write()
+    _check(not writer.GetWriteError() and _is_whole(path), path)
     return path
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether a compressed NRRD file can be read to its end, which its writer doesn't see fail."""
+    size = 0
+    with path.open("rb") as file:
+        while file.readline().strip():
+            pass  # the header, which ends with an empty line
+        try:
+            with gzip.open(file) as voxels:
+                while piece := voxels.read(1 << 20):
+                    size += len(piece)
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            return False
+    return size > 0  # gzip takes nothing at all for whole
 
 
 def _write_stl(node: Any, path: Path, stem: str) -> list[Path]:
@@ -118,19 +157,23 @@ def _write_obj(node: Any, path: Path, stem: str) -> list[Path]:
 
     renderer, window = vtk.vtkRenderer(), vtk.vtkRenderWindow()  # never drawn: the exporter takes what is in it
     window.AddRenderer(renderer)
-    for segment_id, surface in _surfaces(node):
+    surfaces = list(_surfaces(node))
+    for segment_id, surface in surfaces:
         mapper, actor = vtk.vtkPolyDataMapper(), vtk.vtkActor()
         mapper.SetInputData(surface)
         actor.SetMapper(mapper)
-        color = np.array(node.GetSegmentation().GetSegment(segment_id).GetColor()) * OBJ_SHADE
-        actor.GetProperty().SetColor(*color)
+        actor.GetProperty().SetColor(*node.GetSegmentation().GetSegment(segment_id).GetColor())
         renderer.AddActor(actor)
     exporter = vtk.vtkOBJExporter()
     exporter.SetRenderWindow(window)
     exporter.SetFilePrefix(str(path.with_name(stem)))
     exporter.SetOBJFileComment(HEADER)
-    exporter.Write()
-    return [path, path.with_name(f"{stem}.mtl")]
+    exporter.Write()  # it doesn't tell whether it could
+    materials = path.with_name(f"{stem}.mtl")
+    mesh, triangles = path.read_bytes(), sum(surface.GetNumberOfPolys() for _, surface in surfaces)
+    _check(mesh.endswith(b"\n") and mesh.count(b"\nf ") == triangles, path)
+    _check(len(re.findall(rb"\nillum \d", materials.read_bytes())) == len(surfaces), materials)
+    return [path, materials]
 
 
 def _surfaces(node: Any) -> Iterator[tuple[str, Any]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,21 @@ from hypothesis import strategies as st
 from DeepImagingLib.bundles import add as adding
 from DeepImagingLib.bundles import find_bundle, list_bundles, load_bundle
 from DeepImagingLib.bundles.add import add_bundle, remove_bundle
-from DeepImagingLib.errors import BundleError, OutputError, TrustError
+from DeepImagingLib.errors import BundleError, CancelledError, OutputError, TrustError
+
+KILLED_WHILE_COPYING = """
+import os, sys
+from DeepImagingLib.bundles.add import add_bundle
+add_bundle(sys.argv[1], cancel=lambda: os._exit(9))
+"""
+KILLED_WHILE_REPLACING = """
+import os, sys
+from pathlib import Path
+from DeepImagingLib.bundles.add import add_bundle
+rename, calls = Path.rename, []
+Path.rename = lambda self, target: (calls.append(rename(self, target)) if not calls else os._exit(9))
+add_bundle(sys.argv[1], replace=True)
+"""
 
 Change = Callable[[zipfile.ZipFile], object]
 
@@ -281,6 +297,61 @@ class TestHostileFolders:
     def test_a_pipe_is_refused_and_not_waited_for(self, bundle: Path, models: Path) -> None:
         os.mkfifo(bundle / "models" / "pipe")
         refused(bundle, models, match="no plain file or folder")
+
+
+class TestInterruptions:
+    def test_a_cancelled_addition_leaves_nothing(self, spleen: Path, models: Path) -> None:
+        asked = iter([False, False, True])
+        with pytest.raises(CancelledError, match="nothing was kept"):
+            add_bundle(spleen, cancel=lambda: next(asked))
+        assert list(models.iterdir()) == []
+
+    @pytest.mark.parametrize("change", [add_bundle, lambda _: remove_bundle("other")])
+    def test_what_a_killed_process_left_is_removed_at_the_next_change(
+        self, spleen: Path, models: Path, tmp_path: Path, change: Callable[[Path], object]
+    ) -> None:
+        add_bundle(Path(shutil.copytree(spleen, tmp_path / "other")))
+        self.kill(KILLED_WHILE_COPYING, spleen)
+        assert len(list(models.glob(".*"))) == 1
+        change(spleen)
+        assert not list(models.glob(".*"))
+
+    def test_what_is_being_copied_stays(self, spleen: Path, models: Path, tmp_path: Path) -> None:
+        other = Path(shutil.copytree(spleen, tmp_path / "other"))
+        asked = []
+
+        def add_another() -> bool:
+            if not asked:
+                asked.append(add_bundle(other))
+            return False
+
+        added = add_bundle(spleen, cancel=add_another)
+        assert contents(added) == contents(asked[0]) == contents(spleen)
+        assert sorted(models.iterdir()) == [models / "other", models / "spleen_like"]
+
+    def test_what_a_process_of_another_machine_copies_stays(self, spleen: Path, models: Path) -> None:
+        theirs = models / ".changing-elsewhere-999999999-abcdefgh"
+        theirs.mkdir(parents=True)
+        add_bundle(spleen)
+        assert theirs.exists()
+
+    def test_no_model_is_lost_where_a_process_is_killed_while_it_replaces_one(
+        self, spleen: Path, models: Path, tmp_path: Path
+    ) -> None:
+        add_bundle(spleen)
+        newer = Path(shutil.copytree(spleen, tmp_path / "newer" / spleen.name))
+        (newer / "docs").mkdir()
+        (newer / "docs" / "README.md").write_text("newer")
+        self.kill(KILLED_WHILE_REPLACING, newer)
+        assert not (models / spleen.name).exists()
+        add_bundle(Path(shutil.copytree(spleen, tmp_path / "other")))
+        assert contents(models / spleen.name) == contents(newer)
+        assert not list(models.glob(".*"))
+
+    @staticmethod
+    def kill(code: str, bundle: Path) -> None:
+        """Add a bundle in a process that ends in the middle, without tidying up."""
+        assert subprocess.run([sys.executable, "-c", code, str(bundle)], check=False).returncode == 9
 
 
 class TestRemove:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from DeepImagingLib.bundles import list_bundles
-from DeepImagingLib.errors import BundleError
+from DeepImagingLib.errors import BundleError, CancelledError
 from DeepImagingLib.hosts.errands import AddModel, MakePhantom
+from DeepImagingLib.hosts.job import Context
+from DeepImagingLib.hosts.warm import WarmModels
 from Testing.bundles import make_bundles as make
 
 
@@ -27,3 +29,12 @@ def test_a_model_is_added_in_the_worker_and_found_here(worker, tmp_path, monkeyp
     with pytest.raises(BundleError, match="spleen already"):
         worker.submit(AddModel(tmp_path / "download" / "spleen")).result()
     worker.close()
+
+
+def test_a_model_is_not_added_where_that_is_cancelled(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPIMAGING_MODELS", str(tmp_path / "models"))
+    make.write_spleen_like(tmp_path / "download" / "spleen")
+    context = Context(WarmModels(), lambda _: None, lambda: True)
+    with pytest.raises(CancelledError):
+        AddModel(tmp_path / "download" / "spleen").perform(context)
+    assert list((tmp_path / "models").iterdir()) == []

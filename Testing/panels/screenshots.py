@@ -74,7 +74,7 @@ def states(panel: Any, views: Path) -> Iterator[str]:
     yield "card"
     click(panel.ui.modelCardButton)
     click(panel.ui.applyButton)
-    process_events_until(lambda: "Network" in panel.ui.stageLabel.text and panel.ui.progressBar.value > 0, 60)
+    process_events_until(lambda: "Computing" in panel.ui.stageLabel.text and panel.ui.progressBar.value > 0, 60)
     with standing_still():
         yield "running"
     settle(lambda: not runner.current().busy)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -14,6 +17,22 @@ from DeepImagingLib.scene import ResultExport, overview, views
 from Testing.grids import affine
 
 NO_OPENGL = "no OpenGL library here"
+ENDS_AT_ONCE = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from DeepImagingLib import scene
+from DeepImagingLib.files import as_image
+from DeepImagingLib.results import Segment, Segmentation
+scene.host()
+import slicer
+image = as_image(np.ones((1, 8, 8, 8), np.float32), np.eye(4))
+result = Segmentation(np.ones((1, 8, 8, 8), np.uint8), np.eye(4), (Segment("a", "A", 0, 1, (1.0, 0.0, 0.0)),))
+scene.ResultExport(result, {"scan": image}).write_mrb(Path(sys.argv[1]))
+slicer.util.loadScene(sys.argv[1])
+assert slicer.util.getNode("scan").GetImageData().GetDimensions() == (8, 8, 8)
+os._exit(7)
+"""
 RED, GREEN = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 
 
@@ -121,3 +140,12 @@ class TestScene:
         with zipfile.ZipFile(tmp_path / "o.mrb") as archive:
             (name,) = [n for n in archive.namelist() if n.endswith(".mrml")]
             assert str(tmp_path) not in archive.read(name).decode()
+
+    def test_nothing_stays_behind_where_the_process_ends_at_once(self, mrml, tmp_path: Path) -> None:
+        (tmp_path / "temp").mkdir()
+        environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(tmp_path / "temp"))}
+        command = [sys.executable, "-c", ENDS_AT_ONCE, str(tmp_path / "o.mrb")]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 7, done.stderr
+        assert list((tmp_path / "temp").iterdir()) == []
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["o.mrb", "temp"]

@@ -44,3 +44,10 @@ def test_outside_of_the_volume_says_so(mrml, roi):
     roi.SetSize(2, 2, 2)
     with pytest.raises(InputError, match="'Box' lies outside"):
         scene.region(roi, volume)
+
+
+@pytest.mark.parametrize("node_class", ["", "vtkMRMLScalarVolumeNode"])
+def test_of_no_volume_and_of_one_without_voxels_says_so(mrml, roi, node_class):
+    volume = mrml.AddNewNodeByClass(node_class) if node_class else None
+    with pytest.raises(InputError, match=r"no (volume|voxels)"):
+        scene.region(roi, volume)

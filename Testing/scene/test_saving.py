@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,34 @@ from Testing.scene.nodes import GRID, nodes_in, segment_masks, set_parent
 
 PARENT = affine("RAS", origin=(50, -20, 7), rotation=(10, -20, 30))
 PLACES_MM = 1e-3
+ENDINGS = [".seg.nrrd", ".nii.gz", ".nrrd", ".stl", ".obj"]
+FILL_THE_DISK = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from DeepImagingLib import scene
+from DeepImagingLib.errors import OutputError
+from DeepImagingLib.results import Segment, Segmentation
+scene.host()
+import slicer
+volume = slicer.util.addVolumeFromArray(np.zeros((12, 12, 12), np.int16))
+masks = np.random.default_rng(0).integers(0, 2, (1, 12, 12, 12)).astype(np.uint8)
+result = Segmentation(masks, np.eye(4), (Segment("a", "A", 0, 1, (1.0, 0.0, 0.0)),))
+node = scene.show(result, volume, surface=False)
+path = Path(sys.argv[1])
+size = scene.export_segmentation(node, path)[0].stat().st_size
+older = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+for room in (size - 1, size - 9, size // 2, 4):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limit[1]))
+    try:
+        scene.export_segmentation(node, path)
+    except OutputError:
+        print("refused")
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    now = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    assert now == older, {name: len(content) for name, content in now.items()}
+"""
 
 
 @pytest.fixture
@@ -57,6 +87,23 @@ class TestLabelmaps:
         image = files.read(tmp_path / "a.nii.gz")
         found = positions(image.numpy()[0] == 3, np.asarray(image.affine))
         np.testing.assert_allclose(found, positions(truth.mask("left_kidney"), truth.affine), atol=PLACES_MM)
+
+    @pytest.mark.parametrize("ending", [".nii.gz", ".nrrd"])
+    def test_lie_right_where_the_geometry_starts_elsewhere(self, volume, exclusive, tmp_path, ending) -> None:
+        import slicer
+
+        node = scene.show(exclusive, volume, surface=False)
+        geometry = slicer.vtkOrientedImageData()
+        start = np.array([-2, -3, -4])
+        geometry.SetExtent(*np.stack([start, exclusive.layers.shape[1:]], 1).ravel().tolist())
+        geometry.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(GRID))
+        text = slicer.vtkSegmentationConverter.SerializeImageGeometry(geometry)
+        name = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+        node.GetSegmentation().SetConversionParameter(name, text)
+        scene.export_segmentation(node, tmp_path / f"a{ending}")
+        image = files.read(tmp_path / f"a{ending}")
+        found = positions(image.numpy()[0] == 1, np.asarray(image.affine))
+        np.testing.assert_allclose(found, positions(exclusive.mask("liver"), GRID), atol=PLACES_MM)
 
     def test_of_overlapping_segments_are_a_mask_each(self, volume, overlapping, tmp_path) -> None:
         node = scene.show(overlapping, volume, surface=False)
@@ -125,11 +172,58 @@ class TestMeshes:
         text = (tmp_path / "body.v2.obj").read_text()
         assert "mtllib body.v2.mtl" in text
         assert "SPACE=LPS" in text
-        assert (tmp_path / "body.v2.mtl").read_text().count("newmtl") == 3
+        materials = (tmp_path / "body.v2.mtl").read_text()
+        assert materials.count("newmtl") == 3
+        colors = np.array([line.split()[1:] for line in materials.splitlines() if line.startswith("Kd")], float)
+        np.testing.assert_allclose(colors, [segment.color for segment in overlapping.segments], atol=1e-3)
         vertices = np.array([line.split()[1:4] for line in text.splitlines() if line.startswith("v ")], float)
         places = np.concatenate([positions(overlapping.mask(s), GRID) for s in overlapping.segments]) * [-1, -1, 1]
         np.testing.assert_allclose(vertices.min(0), places.min(0), atol=2.0)
         np.testing.assert_allclose(vertices.max(0), places.max(0), atol=2.0)
+
+    def test_obj_is_the_surface_that_slicer_has(self, volume, overlapping, tmp_path) -> None:
+        import slicer
+        import vtk
+
+        node = scene.show(overlapping, volume, surface=False)
+        node.CreateClosedSurfaceRepresentation()
+        scene.export_segmentation(node, tmp_path / "a.obj")
+        ids = node.GetSegmentation().GetSegmentIDs()
+        shown = [node.GetSegmentation().GetSegment(i).GetRepresentation("Closed surface") for i in ids]
+        mesh = slicer.util.loadModel(str(tmp_path / "a.obj")).GetMesh()  # its header says LPS
+        assert mesh.GetNumberOfPolys() == sum(surface.GetNumberOfPolys() for surface in shown)
+        both = vtk.vtkAppendPolyData()
+        for surface in shown:
+            both.AddInputData(surface)
+        both.Update()
+        np.testing.assert_allclose(mesh.GetBounds(), both.GetOutput().GetBounds(), atol=1e-3)
+        for found, expected in zip(*(self.volume_and_area(m) for m in (mesh, both.GetOutput())), strict=True):
+            assert found == pytest.approx(expected, rel=1e-4)
+
+    @staticmethod
+    def volume_and_area(mesh) -> tuple[float, float]:
+        """Of triangles, which tell whether corners and their order are right."""
+        import vtk
+
+        triangles, properties = vtk.vtkTriangleFilter(), vtk.vtkMassProperties()
+        triangles.SetInputData(mesh)
+        properties.SetInputConnection(triangles.GetOutputPort())
+        return properties.GetVolume(), properties.GetSurfaceArea()
+
+
+class TestNames:
+    @pytest.mark.parametrize("ending", ENDINGS)
+    def test_an_ending_in_capitals_is_written_small(self, volume, exclusive, tmp_path, ending) -> None:
+        node = scene.show(replace(exclusive, segments=exclusive.segments[:1]), volume, surface=False)
+        written = scene.export_segmentation(node, tmp_path / f"Body{ending.upper()}")
+        assert written[0] == tmp_path / f"Body{ending}"
+        assert sorted(tmp_path.iterdir()) == sorted(written)
+
+    @pytest.mark.parametrize("name", [*ENDINGS, ".OBJ"])
+    def test_an_ending_alone_is_no_name(self, volume, exclusive, tmp_path, name) -> None:
+        node = scene.show(exclusive, volume, surface=False)
+        with pytest.raises(InputError, match="without a name"):
+            scene.export_segmentation(node, tmp_path / name)
 
 
 class TestRefusals:
@@ -144,6 +238,13 @@ class TestRefusals:
         with pytest.raises(InputError, match="no segments"):
             scene.export_segmentation(node, tmp_path / f"a{ending}")
 
+    @pytest.mark.parametrize("ending", [".nii.gz", ".nrrd"])
+    def test_segments_that_nobody_drew_are_told(self, mrml, tmp_path, ending) -> None:
+        node = mrml.AddNewNodeByClass("vtkMRMLSegmentationNode")
+        node.GetSegmentation().AddEmptySegment("mine")
+        with pytest.raises(InputError, match="neither voxels nor"):
+            scene.export_segmentation(node, tmp_path / f"a{ending}")
+
     @pytest.mark.parametrize("ending", [".stl", ".obj"])
     def test_segments_without_a_voxel_have_no_mesh(self, volume, exclusive, tmp_path, ending) -> None:
         node = scene.show(replace(exclusive, layers=exclusive.layers * 0), volume, surface=False)
@@ -151,7 +252,15 @@ class TestRefusals:
             scene.export_segmentation(node, tmp_path / f"a{ending}")
         assert list(tmp_path.iterdir()) == []
 
-    @pytest.mark.parametrize("ending", [".seg.nrrd", ".nii.gz", ".stl", ".obj"])
+    @pytest.mark.skipif(sys.platform == "win32", reason="this system sets no limit to a file")
+    @pytest.mark.parametrize("ending", ENDINGS)
+    def test_a_full_disk_is_told_and_the_older_file_stays(self, mrml, tmp_path, ending) -> None:
+        command = [sys.executable, "-c", FILL_THE_DISK, str(tmp_path / f"a{ending}")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("refused") == 4
+
+    @pytest.mark.parametrize("ending", ENDINGS)
     def test_an_older_file_stays_where_writing_fails(self, volume, exclusive, tmp_path, ending, monkeypatch) -> None:
         from DeepImagingLib.scene import saving
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
 import sys
 import tempfile
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import vtk
 from DeepImagingLib.scene.headless.io_manager import IOManager
 from DeepImagingLib.scene.headless.terminologies import write_terminologies
 
+PREFIX = "deepimaging-scene-"
 # Module name, class of its logic, folder of its data below the share directory. Order matters: terminologies first,
 # because the segmentations logic looks them up when it gets its scene.
 MODULES = (
@@ -43,18 +44,17 @@ class HeadlessApplication:
 
     def __init__(self) -> None:
         vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_ERROR)  # that there is no display is no news here
-        self.temporaryPath = tempfile.mkdtemp(prefix="deepimaging-scene-")
-        atexit.register(shutil.rmtree, self.temporaryPath, ignore_errors=True)
-        self.slicerHome = str(self._shareFolder())
+        self.temporaryPath = tempfile.gettempdir()
         self.modules = types.SimpleNamespace()
         self._scene = slicer.vtkMRMLScene()
         self._scene.SetRootDirectory(self.temporaryPath)
         self._logic = slicer.vtkSlicerApplicationLogic()
         self._addSingletons()
-        self._setUpLogic()
-        self._setUpFileAccess()
-        for module in MODULES:
-            self._addModule(*module)
+        with self._shareFolder() as share:
+            self._setUpLogic(share)
+            self._setUpFileAccess()
+            for module in MODULES:
+                self._addModule(share, *module)
         slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self._scene)
         self._ioManager = IOManager(self)
 
@@ -64,12 +64,26 @@ class HeadlessApplication:
         # slicer.util imports it as a module, though in Slicer it is an object too.
         sys.modules["slicer.modules"] = self.modules  # type: ignore[assignment]
 
-    def _shareFolder(self) -> Path:
-        """Make the folder where logics expect their data; slicer-core ships none."""
-        share = Path(self.temporaryPath) / "share"
-        (share / "terminologies").mkdir(parents=True)
-        write_terminologies(share / "terminologies")
-        return share
+    @contextmanager
+    def unpacking(self) -> Iterator[None]:
+        """Give the scene a folder to unpack a bundle in, gone afterwards; it packs beside the file it writes."""
+        data, cache = self._scene.GetDataIOManager(), self._remoteIO.GetCacheManager()
+        with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
+            cache.SetRemoteCacheDirectory(folder)
+            data.SetCacheManager(cache)
+            try:
+                yield
+            finally:
+                data.SetCacheManager(None)
+
+    @contextmanager
+    def _shareFolder(self) -> Iterator[Path]:
+        """Make the folder where logics look for their data while they are set up; slicer-core ships none."""
+        with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
+            terminologies = Path(folder) / "terminologies"
+            terminologies.mkdir()
+            write_terminologies(terminologies)
+            yield Path(folder)
 
     def _addSingletons(self) -> None:
         crosshair = slicer.vtkMRMLCrosshairNode()
@@ -77,10 +91,10 @@ class HeadlessApplication:
         self._scene.AddNode(crosshair)
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self._scene, True)
 
-    def _setUpLogic(self) -> None:
+    def _setUpLogic(self, share: Path) -> None:
         logic = self._logic
         logic.SetTemporaryPath(self.temporaryPath)
-        logic.SetHomeDirectory(self.slicerHome)
+        logic.SetHomeDirectory(str(share))
         logic.SetMRMLScene(self._scene)
         logic.SetSliceLogics(vtk.vtkCollection())
         logic.SetViewLogics(vtk.vtkCollection())
@@ -100,16 +114,13 @@ class HeadlessApplication:
         self._remoteIO, self._dataManager = slicer.vtkMRMLRemoteIOLogic(), slicer.vtkDataIOManagerLogic()
         for logic in (self._remoteIO, self._dataManager):
             logic.SetMRMLApplicationLogic(self._logic)
-        cache = Path(self.temporaryPath) / "cache"
-        cache.mkdir()
-        (cache / ".slicer-cache").touch()  # the mark without which Slicer warns that the folder isn't a cache
-        self._remoteIO.GetCacheManager().SetRemoteCacheDirectory(str(cache))
         self._logic.SetMRMLSceneDataIO(self._scene, self._remoteIO, self._dataManager)
+        self._scene.GetDataIOManager().SetCacheManager(None)  # a folder for life would stay where we are killed
 
-    def _addModule(self, name: str, className: str, share: str) -> None:
+    def _addModule(self, share: Path, name: str, className: str, data: str) -> None:
         logic = getattr(slicer, className)()
         if hasattr(logic, "SetModuleShareDirectory"):
-            logic.SetModuleShareDirectory(str(Path(self.slicerHome) / share))
+            logic.SetModuleShareDirectory(str(share / data))
         if hasattr(logic, "SetColorLogic"):
             logic.SetColorLogic(self._logic.GetColorLogic())
         logic.SetMRMLApplicationLogic(self._logic)

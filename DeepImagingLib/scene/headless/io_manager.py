@@ -74,7 +74,8 @@ class IOManager:
 
     def _loadScene(self, filename: str, clear: bool, messages: Any) -> bool:
         if filename.endswith(".mrb"):
-            return bool(self._scene.ReadFromMRB(filename, clear, messages))
+            with self._application.unpacking():
+                return bool(self._scene.ReadFromMRB(filename, clear, messages))
         self._scene.SetURL(filename)
         return bool(self._scene.Connect(messages) if clear else self._scene.Import(messages))
 
