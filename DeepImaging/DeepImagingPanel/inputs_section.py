@@ -58,7 +58,7 @@ class InputsSection:
         matched = match(self._channels, [node.GetName() or "" for node in there])
         found = [there[matched[name]] if name in matched else None for name in self._channels]
         if len(self._channels) == 1:
-            found = chosen if chosen[0] or not there else [found[0] or there[0]]
+            found = chosen if chosen[0] or not there else [found[0] or there[-1]]
         else:
             found = [(f or (c if c not in found else None)) if anew or c is None else c for f, c in zip(found, chosen)]
         for number, node in enumerate(found):
@@ -71,6 +71,15 @@ class InputsSection:
         for (_label, selector), node in zip(self._rows[1:], self._nodes()[1:]):
             selector.setCurrentNode(node)
         self._updating = False
+
+    def rolesOf(self, node: Any) -> set[str]:
+        """Return the roles in which a volume is a further input."""
+        return {ROLE.format(number=n) for n, one in enumerate(self._nodes()) if n > 0 and one is node}
+
+    def clear(self, role: str) -> None:
+        """Choose none for a further input."""
+        self._parameters.parameterNode.SetNodeReferenceID(role, None)
+        self._parameters.Modified()
 
     def _nodes(self) -> list[Any]:
         if self._parameters is None:
@@ -98,6 +107,7 @@ class InputsSection:
         selector.setMRMLScene(slicer.mrmlScene)
         selector.connect("currentNodeChanged(vtkMRMLNode*)", lambda node: self._chosen(number, node))
         label = qt.QLabel()
+        label.textFormat = qt.Qt.PlainText  # the name comes with the model
         label.setBuddy(selector)
         self._ui.inputsForm.addRow(label, selector)
         return label, selector

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from html import escape
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ from DeepImagingPanel.scene_run import SceneRun
 log = logging.getLogger(__name__)
 
 LAYOUT = Path(__file__).parent / "UI" / "panel.ui"
+CHOSEN = ("inputVolume", "output", "region")
+"""Parameters that are nodes which the user chose."""
+SHORT = 22
 OWN_PACKAGES = ("DeepImagingLib", "DeepImagingPanel")
 
 
@@ -61,7 +65,9 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic.moduleName = self.moduleName
         self._parameterNode: PanelParameterNode | None = None
         self._guiTag: Any = None
-        self._observed: list[Any] = []
+        self._observed: list[tuple[Any, int]] = []
+        self._volumeCame = False
+        self._lost: set[str] = set()
         self._entered = True
         self._shown: Any = None
         self._load()
@@ -86,6 +92,7 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._entered = True
         self.install.refresh()
         self.models.reload()
+        self.models.card = None  # to be shown anew: the list begins with another
         self.initializeParameterNode()
 
     def exit(self) -> None:
@@ -124,7 +131,7 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNode = parameterNode
         self.inputs.setParameters(parameterNode)
         if parameterNode is not None:
-            if parameterNode.model not in self.models.names():
+            if not parameterNode.model:
                 parameterNode.model = next(iter(self.models.names()), "")
             self._guiTag = parameterNode.connectGui(self.ui)
             self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameters)
@@ -219,16 +226,40 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.EndImportEvent, self.initializeParameterNode)
-        self.addObserver(scene, scene.NodeAddedEvent, self._soon)
+        self.addObserver(scene, scene.NodeAddedEvent, self._onNodeAdded)
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._onNodeRemoved)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeAdded(self, caller: Any, event: Any, node: Any) -> None:
+        self._volumeCame |= bool(node.IsA("vtkMRMLScalarVolumeNode"))
+        self._soon()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeRemoved(self, caller: Any, event: Any, node: Any) -> None:
+        """Note what was chosen and goes: the selectors would take its neighbour, which nobody chose."""
+        if self._parameterNode is not None:
+            self._lost |= {name for name in CHOSEN if getattr(self._parameterNode, name) is node}
+            self._lost |= self.inputs.rolesOf(node)
+            self._soon()
 
     def _soon(self, caller: Any = None, event: Any = None) -> None:
         """Look at the scene again, once, when whoever changes it has done so."""
         self._later.start(0)
 
     def _onSceneChanged(self) -> None:
-        if self._parameterNode is not None:
+        if self._parameterNode is None:
+            return
+        for name in self._lost:
+            if name in CHOSEN:
+                setattr(self._parameterNode, name, None)
+            else:
+                self.inputs.clear(name)
+        self._lost.clear()
+        if self._volumeCame:
+            self._volumeCame = False
             self.inputs.fill()
-            self.refresh()
+        self.inputs.show()
+        self.refresh()
 
     def _onParameters(self, caller: Any = None, event: Any = None) -> None:
         if self._parameterNode is None:
@@ -263,16 +294,13 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,
             slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
         )
-        chosen = [volume for volume in self.inputs.volumes().values() if volume is not None]
-        if chosen == self._observed:
+        chosen = {volume for volume in self.inputs.volumes().values() if volume is not None}
+        if chosen == {volume for volume, _tag in self._observed}:
             return
-        for volume in self._observed:
-            for event in events:
-                self.removeObserver(volume, event, self._soon)
-        self._observed = list(dict.fromkeys(chosen))
-        for volume in self._observed:
-            for event in events:
-                self.addObserver(volume, event, self._soon)
+        # By hand: VTKObservationMixin would keep every volume that was ever chosen, with its voxels.
+        for volume, tag in self._observed:
+            volume.RemoveObserver(tag)
+        self._observed = [(volume, volume.AddObserver(event, self._soon)) for volume in chosen for event in events]
 
     def _reason(self, volumes: dict[str, Any]) -> str:
         """Return why nothing can be started, "" where it can."""
@@ -283,6 +311,9 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return _("Load a scan and choose it as input.")
         if missing:
             return _("Choose a volume for {names}.").format(names=", ".join(missing))
+        if self.models.card is None and self._parameterNode.model:
+            missing = self._parameterNode.model
+            return _("The model {name} is not on this computer; add it, or choose another.").format(name=missing)
         if self.models.reason():
             return self.models.reason()
         if problem := fitness.problem(volumes, takes_volume=self.models.card.takes_volume):
@@ -320,11 +351,18 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self._shown = node
         self.ui.resultCollapsibleButton.collapsed = node is None
+        name = node.GetName() if node is not None else ""
+        self.ui.resultCollapsibleButton.text = _("Result: {name}").format(name=_short(name)) if name else _("Result")
+        self.ui.resultCollapsibleButton.toolTip = escape(name)
         self.result.setNode(node)
 
     def _onRemoved(self) -> None:
         if self._parameterNode is not None:
             self._parameterNode.result = None
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= SHORT else f"{name[: SHORT - 1]}…"
 
 
 def _chainFocus(root: Any) -> None:

@@ -57,8 +57,9 @@ class Runner:
         return run
 
     def do(self, job: object, listener: Callable[[Handle], None]) -> Handle:
-        """Line up a small job that isn't listed."""
+        """Line up a small job, before the runs that wait; it isn't listed."""
         handle = self.host.submit(job, listener=lambda handle: self._tell(lambda: listener(handle)))
+        self.host.move(handle, 0)  # somebody waits for it in front of the panel
         self._wake()
         return handle
 

@@ -33,7 +33,7 @@ class SceneRun:
         state: Where it stands.
         error: Why it failed or ended; None where it didn't.
         node: What was made.
-        handle: Of the host.
+        handle: Of the host; None once it has ended.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class SceneRun:
         self.state = State.QUEUED
         self.error: DeepImagingError | None = None
         self.node: Any = None
-        self.handle: Handle
+        self.handle: Handle | None = None
         self._makeJob = makeJob
         self._show = show
         self._states: dict[str, scene.VolumeState] = {}
@@ -64,8 +64,8 @@ class SceneRun:
 
     @property
     def progress(self) -> Progress | None:
-        """The newest, None before the first."""
-        return self.handle.progress
+        """The newest; None before the first, and after the end."""
+        return self.handle.progress if self.handle is not None else None
 
     def submit(self, host: Host, tell: Callable[[], None]) -> None:
         """Line up at a host; `tell` is called whenever something changed."""
@@ -110,6 +110,9 @@ class SceneRun:
         except Exception as error:
             log.exception("the result could not be shown")
             self._fail(in_one_sentence(error))
+        if self.done:  # it stays in lists, and must not keep voxels there
+            self.volumes, self._states, self.handle = {}, {}, None
+            self._makeJob = self._show = _nothing
         self._tell()
 
     def _end(self, handle: Handle) -> None:
@@ -124,3 +127,7 @@ class SceneRun:
     def _fail(self, error: DeepImagingError) -> None:
         self.error = error
         self.state = State.CANCELLED if isinstance(error, CancelledError) else State.FAILED
+
+
+def _nothing(*_arguments: object) -> None:
+    raise RuntimeError("this run has ended")

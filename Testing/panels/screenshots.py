@@ -63,7 +63,7 @@ def states(panel: Any, views: Path) -> Iterator[str]:
     """Bring the panel into one state after the other; yields the name of each. `views` becomes what a run shows."""
     import slicer
 
-    from DeepImagingLib import scene
+    from DeepImagingLib import run, scene
     from DeepImagingPanel import requirements, runner, sample
 
     yield "empty"
@@ -78,8 +78,8 @@ def states(panel: Any, views: Path) -> Iterator[str]:
     with standing_still():
         yield "running"
     settle(lambda: not runner.current().busy)
-    outcome = runner.current().runs[0].handle.result()
-    scene.ResultExport(outcome.result, {volume.GetName(): scene.read(volume)}, "CT").write_png(views)
+    image = scene.read(volume)
+    scene.ResultExport(run(sample.MODEL, image), {volume.GetName(): image}, "CT").write_png(views)
     yield "done"
     click(panel.result.ui.provenanceButton)
     yield "provenance"

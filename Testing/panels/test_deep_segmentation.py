@@ -3,6 +3,7 @@
 # ruff: noqa: E402 - Slicer's own names can be imported once the stand-ins are in place.
 from __future__ import annotations
 
+import gc
 import io
 import os
 import shutil
@@ -32,6 +33,7 @@ from Testing.panels.standins import answering, click, install, load_module, proc
 install()
 import qt
 import slicer
+import vtk
 
 from DeepImagingPanel import requirements, runner
 
@@ -243,6 +245,77 @@ def choose(panel: Any, name: str) -> None:
     panel.ui.modelSelector.setCurrentIndex(index)
     panel.ui.modelSelector.activated.emit(index)
     process_events_until(lambda: True)
+
+    def test_one_that_is_deleted_is_not_replaced_by_its_neighbour(self, panel, models, phantom):
+        make.write_brats_like(models / "tumour")
+        panel.enter()
+        nodes = {name: add(phantom, name) for name in ("T1", "T1c", "T2", "FLAIR")}
+        choose(panel, "tumour")
+        slicer.mrmlScene.RemoveNode(nodes["T2"])
+        process_events_until(lambda: True)
+        assert panel.inputs.volumes()["T2"] is None and "Choose a volume for T2" in panel.ui.reasonLabel.text
+
+    def test_one_volume_cannot_be_two_channels(self, panel, models, phantom):
+        make.write_brats_like(models / "tumour")
+        panel.enter()
+        nodes = {name: add(phantom, name) for name in ("T1", "T1c", "T2", "FLAIR")}
+        choose(panel, "tumour")
+        panel.ui.inputSelector.setCurrentNode(nodes["T2"])
+        process_events_until(lambda: True)
+        assert "same volume" in panel.ui.reasonLabel.text and not panel.ui.applyButton.enabled
+
+
+class TestNothingIsChosenForTheUser:
+    def test_an_output_that_is_deleted_is_not_replaced_by_another(self, panel, phantom):
+        add(phantom)
+        for name in ("hand-drawn", "scratch"):
+            slicer.mrmlScene.AddNewNodeByClass(SEGMENTATION, name)
+        panel.ui.outputSelector.setCurrentNode(segmentations()[1])
+        slicer.mrmlScene.RemoveNode(segmentations()[1])
+        process_events_until(lambda: True)
+        assert panel.ui.outputSelector.currentNode() is None
+        click(panel.ui.applyButton)
+        wait_until_idle()
+        assert segmentations()[0].GetSegmentation().GetNumberOfSegments() == 0 and len(segmentations()) == 2
+
+    def test_an_input_that_was_cleared_stays_so(self, panel, phantom):
+        add(phantom)
+        panel.ui.inputSelector.setCurrentNode(None)
+        slicer.mrmlScene.AddNewNodeByClass("vtkMRMLModelNode")
+        process_events_until(lambda: True)
+        assert panel.ui.inputSelector.currentNode() is None
+
+    def test_the_model_stays_the_same_when_the_panel_is_left_and_entered(self, panel, models):
+        make.write_spleen_like(models / "a_first")
+        panel.enter()
+        choose(panel, SHIPPED)
+        panel.exit()
+        panel.enter()
+        shown = panel.models.names()[panel.ui.modelSelector.currentIndex]
+        assert shown == panel.models.card.name == SHIPPED
+
+    def test_a_model_that_is_gone_is_not_replaced_by_another(self, panel, phantom):
+        add(phantom)
+        panel._parameterNode.model = "not_here"
+        process_events_until(lambda: True)
+        assert panel.ui.modelSelector.currentIndex == -1 and not panel.ui.applyButton.enabled
+        assert "not_here is not on this computer" in panel.ui.reasonLabel.text
+
+
+def test_voxels_go_when_their_scene_does(panel, phantom):
+    images = []
+    for name in ("first", "second"):
+        volume = add(phantom, name)
+        panel.ui.inputSelector.setCurrentNode(volume)
+        click(panel.ui.applyButton)
+        wait_until_idle()
+        images.append(vtk.vtkWeakReference())
+        images[-1].Set(volume.GetImageData())
+    del volume
+    slicer.mrmlScene.Clear(0)
+    process_events_until(lambda: True)
+    gc.collect()
+    assert [image.Get() for image in images] == [None, None]
 
 
 class TestCancel:

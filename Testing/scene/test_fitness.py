@@ -59,3 +59,20 @@ def test_asking_changes_nothing(scan):
     fitness.problem({"image": volume})
     fitness.doubt({"image": volume}, "CT")
     assert scene.changed_since(before, volume) == ""
+
+
+def test_one_volume_for_two_inputs_is_told(scan):
+    volume = scan()
+    assert "'T1c' and 'T1' are the same volume" in fitness.problem({"T1c": volume, "T2": scan(), "T1": volume})
+
+
+def test_the_range_follows_the_voxels_and_leaves_out_what_is_no_number(mrml):
+    import slicer
+
+    values = np.linspace(-3, 8, 6**3).reshape(6, 6, 6).astype(np.float32)
+    values[2, 2, 2] = np.nan
+    volume = add_volume(values, np.eye(4))
+    assert fitness.value_range(volume) == (-3.0, 8.0)
+    slicer.util.arrayFromVolume(volume)[3, 0, 0] = 99
+    slicer.util.arrayFromVolumeModified(volume)
+    assert fitness.value_range(volume) == (-3.0, 99.0)
