@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import os
@@ -30,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0 done, 2 wrong input or a refused bundle, 1 anything else."""
     parsed = _parser().parse_args(arguments)
     set_up_logging(parsed.verbose)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # not every file name is text, nor every terminal UTF-8
     return guarded(lambda interrupt: parsed.command(parsed, interrupt))
 
 
@@ -160,7 +163,9 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--roi", metavar="I0:I1,J0:J1,K0:K1", help="voxel ranges")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that share the cores")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="give a study up after that time")
-    parser.add_argument("--replace", action="store_true", help="results of another model or image may be replaced")
+    parser.add_argument(
+        "--replace", action="store_true", help="edited results, or those of another model or image, may be replaced"
+    )
     parser.add_argument("--retry-failed", action="store_true", help="run again what failed in an earlier call")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
     parser.set_defaults(command=run_batch)
@@ -192,8 +197,9 @@ def run_command(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
 def perform(job: study.StudyJob, interrupt: Interrupt, *, worker: bool = False) -> study.Summary:
     """Do one study here, or in a process of its own, and show how far it is."""
     from DeepImagingLib.hosts import InProcessHost, WorkerHost
+    from DeepImagingLib.hosts.process import cores
 
-    host = WorkerHost(threads=study.cores()) if worker else InProcessHost()
+    host = WorkerHost(threads=cores()) if worker else InProcessHost()
     with closing(host), ProgressLine(sys.stderr.isatty()) as line:
         return study.perform(job, host, lambda handle: line(handle.progress), interrupt)
 
@@ -203,6 +209,8 @@ def run_batch(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
     from DeepImagingLib.batch import Batch, find_studies
     from DeepImagingLib.bundles import load_bundle
 
+    if not parsed.output:
+        raise InputError("The name of the output folder is empty; name a folder for the results alone (--output).")
     options = Options(parsed.device, parsed.precision, parse_roi(parsed.roi) if parsed.roi else None)
     bundle = load_bundle(parsed.model, trust=parsed.trust)
     studies = find_studies(parsed.source, bundle, skip=parsed.output)

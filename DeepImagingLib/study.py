@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -188,11 +187,6 @@ def perform(
         job = replace(job, outputs=tuple(stages.values()))
         summary: Summary = host.submit(job, listener=listener, cancel=cancel).result()
         return summary
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _absolute(path: Path) -> Path:

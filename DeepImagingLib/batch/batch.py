@@ -19,13 +19,15 @@ from DeepImagingLib.errors import (
     DeepImagingError,
     InputError,
     MemoryLimitError,
+    OutputError,
     WorkerError,
 )
 from DeepImagingLib.files import failed_writing
 from DeepImagingLib.hosts import Handle, WorkerHost
+from DeepImagingLib.hosts.process import cores
 from DeepImagingLib.inference.progress import Progress
 from DeepImagingLib.options import Options
-from DeepImagingLib.study import ENDINGS, REPORT, StudyJob, checked_output, cores
+from DeepImagingLib.study import ENDINGS, REPORT, StudyJob, checked_output
 
 FORMATS = tuple(ending for ending in ENDINGS if ending != REPORT)
 MOMENT = 0.02
@@ -51,7 +53,7 @@ class Batch:
         formats: What to write for each study, of `FORMATS`.
         workers: How many processes share the cores, one study each.
         timeout: Seconds after which a study is given up.
-        replace: Results of another model, of other options or images, and other files, may be replaced.
+        replace: Edited results, those of another model, of other options or images, and other files may be replaced.
         retry_failed: Run those again that failed in an earlier call.
 
     Raises:
@@ -105,7 +107,7 @@ class Batch:
         Raises:
             InputError: The folder can't be used.
             CancelledError: `cancel` answered True; what was done until then is kept.
-            OutputError: The results can't be written.
+            OutputError: The results can't be written; what couldn't be is run by the next call.
             BundleError, WorkerError: The model can't be loaded, or no worker be started.
         """
         try:
@@ -130,6 +132,8 @@ class _Slot:
     def __init__(self, threads: int) -> None:
         self.host = WorkerHost(threads)
         self.study: Study | None = None
+        self.failed_starts = 0
+        """How often in a row its process didn't live to begin a study."""
 
     def begin(self, batch: Batch, study: Study, stage: Path, listener: Callable[[Handle], None]) -> None:
         """Give it a study."""
@@ -151,10 +155,20 @@ class _Slot:
 
     @property
     def concerns_all(self) -> bool:
-        """Whether it failed for a reason that every other study would fail for: no worker starts, no model loads."""
-        stage = self.handle.progress.stage if self.handle.progress else ""
-        wrong = isinstance(self.handle.error, BundleError | InputError) and stage in MODEL_STAGES
-        return wrong or (self.process_died and stage == "Starting")
+        """Whether it failed for a reason that every other study would fail for: the model doesn't load."""
+        return isinstance(self.handle.error, BundleError | InputError) and self._stage in MODEL_STAGES
+
+    def began(self) -> bool:
+        """Return whether its study was begun; raises WorkerError where the process failed to start twice in a row."""
+        failed = self.process_died and self._stage == "Starting"
+        self.failed_starts = self.failed_starts + 1 if failed else 0
+        if self.failed_starts > 1:
+            self.handle.result()
+        return not failed
+
+    @property
+    def _stage(self) -> str:
+        return self.handle.progress.stage if self.handle.progress else ""
 
 
 class _Walk:
@@ -223,7 +237,10 @@ class _Walk:
         more = slot.host.poll()
         if slot.handle.done:
             slot.study = None
-            self._conclude(slot, study, died)
+            if slot.began():
+                self._conclude(slot, study, died)
+            else:
+                waiting.appendleft(study)
             self._results.drop(slot.stage)
             return True
         if timeout is not None and slot.seconds > timeout:
@@ -251,6 +268,8 @@ class _Walk:
             self._results.keep(slot.stage, entry, identity, self._batch.formats)
         except CancelledError:
             self._fail(study, slot.seconds, f"It took longer than {self._batch.timeout:g} s and was ended.")
+        except OutputError:  # a full disk is no fault of the study
+            raise
         except DeepImagingError as error:
             self._fail(study, slot.seconds, " ".join(str(error).split()))
         else:

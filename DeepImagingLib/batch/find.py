@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -40,13 +41,13 @@ def find_studies(source: str | Path, bundle: Bundle, skip: str | Path | None = N
     Example:
         >>> find_studies("scans", load_bundle("torso_ct_segmentation"))  # doctest: +SKIP
     """
-    source, away = _absolute(source), _absolute(skip) if skip else None
+    source, away = _absolute(source), None if skip is None else _absolute(skip)
     if away and source.resolve() == away.resolve():
         raise InputError(f"The results would lie among the images of {source.name!r}; give them a folder of their own.")
     if source.is_dir():
-        studies = with_fit_names(_in_folder(source, bundle, away))
+        studies = with_fit_names(list(_in_folder(source, bundle, away)), _ending)
     elif source.is_file() and source.suffix.lower() == ".csv":
-        studies = with_fit_names(_in_list(source, bundle))
+        studies = with_fit_names(list(_in_list(source, bundle)))
     else:
         raise InputError(f"{str(source)!r} is neither a folder nor a list (.csv); give one of them.")
     if not studies:
@@ -66,7 +67,8 @@ def _wanted(bundle: Bundle) -> str:
 
 def _in_folder(top: Path, bundle: Bundle, skip: Path | None) -> Iterator[Study]:
     endings = VOLUMES if bundle.takes_volume else VOLUMES + PICTURES
-    for folder, names in walk(top, skip):
+    unread: list[OSError] = []
+    for folder, names in walk(top, skip, unread.append):
         images = {name: stem for name in names if (stem := _stem(name, endings))}
         if len(bundle.channels) > 1:
             files = {stem: folder / name for name, stem in images.items()}
@@ -76,6 +78,16 @@ def _in_folder(top: Path, bundle: Bundle, skip: Path | None) -> Iterator[Study]:
             yield Study(_name(folder / stem, top), {UNNAMED: folder / name})
         if _holds_dicom(folder, set(names) - set(images)):
             yield Study(_name(folder, top), {UNNAMED: folder})
+    for error in unread:
+        folder = Path(error.filename)
+        yield Study(_name(folder, top), {UNNAMED: folder}, problem=f"The folder can't be read ({error.strerror}).")
+
+
+def _ending(study: Study) -> str:
+    """Return what tells a file from another of the same stem, as a part of a name."""
+    name = study.inputs[UNNAMED].name if UNNAMED in study.inputs else ""
+    stem = _stem(name, VOLUMES + PICTURES)
+    return name[len(stem) :].replace(".", "_") if stem else ""
 
 
 def _stem(name: str, endings: Sequence[str]) -> str:
@@ -99,11 +111,18 @@ def _is_dicom(path: Path) -> bool:
 def _series_in(folder: Path) -> dict[str, Path]:
     """Return the folders of DICOM files right below a folder, by name."""
     below = {path.name: path for path in sorted(folder.iterdir()) if path.is_dir()}
-    return {name: path for name, path in below.items() if _holds_dicom(path, (file.name for file in path.iterdir()))}
+    return {name: path for name, path in below.items() if _holds_dicom(path, _listed(path))}
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:  # it is told of as a study that can't be read
+        return []
 
 
 def _name(path: Path, top: Path) -> str:
-    """Return the way to a study from the top, which stays the same when further studies join it."""
+    """Return the way to a study from the top: further studies change it only where one of them would be named alike."""
     return "_".join(path.relative_to(top).parts) or top.name
 
 

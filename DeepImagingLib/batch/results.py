@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from DeepImagingLib.batch.entry import Entry, table
-from DeepImagingLib.batch.studies import OWN_FOLDER, Study
+from DeepImagingLib.batch.studies import OWN_FOLDER, Study, state_of
 from DeepImagingLib.errors import InputError, OutputError
 from DeepImagingLib.files import failed_writing
 
@@ -78,7 +78,11 @@ class Results:
 
     def check_free(self, identities: Mapping[str, Identity], formats: Sequence[str]) -> None:
         """Raise InputError where results of these names would replace what is something else."""
-        taken = {name: why for name, identity in identities.items() if (why := self._other(name, identity, formats))}
+        taken = {}
+        for name, identity in identities.items():
+            known = [file for file in self._files(name) if file.endswith(tuple(formats))]
+            if why := self._other(name, identity, {*known, *(name + ending for ending in formats)}):
+                taken[name] = why
         if taken and not self._replace:
             name, why = next(iter(taken.items()))
             raise InputError(
@@ -98,26 +102,33 @@ class Results:
     def keep(self, stage: Path, entry: Entry, identity: Identity, formats: Sequence[str]) -> None:
         """Move a result into place; from here on it is kept, also where this process is killed.
 
+        What an earlier result of the same identity has in other formats stays; all else of an earlier one goes.
+
         Raises:
-            OutputError: It can't be written, or something else is in its place.
+            InputError: Something else is in its place.
+            OutputError: It can't be written.
         """
         name = entry.study.name
         files = sorted(path.name for path in stage.iterdir())
         if not files or any((stage / file).stat().st_size == 0 for file in files):
             raise OutputError("The result could not be written; is the disk full?")
-        in_the_way = [file for file in files if (self._folder / file).exists() and file not in self._files(name)]
-        if in_the_way and not self._replace:
-            raise OutputError(f"{in_the_way[0]!r} is there already and no result of this batch; move it away.")
+        if not self._replace and (why := self._other(name, identity, files)):
+            raise InputError(f"Something else is in the place of the result ({why}); move it away.")
+        earlier, older = _made(_read(self._report(name))), self._files(name)
+        same = earlier.get("identity") == identity
+        stays = {file: state for file, state in older.items() if same and self._all_there([file])}
+        whole = same and older.keys() <= {*stays, *files}
         made = {
             "study": name,
             "identity": identity,
-            "formats": list(formats),
-            "files": files,
+            "formats": sorted({*formats, *(earlier["formats"] if whole else ())}),
             "seconds": round(entry.seconds, 3),
+            "removed": sorted(older.keys() - {*stays, *files}),
         }
         try:
             for file in files:
                 _sync(stage / file)
+            made["files"] = {**stays, **{file: state_of(stage / file) for file in files}}
             self._write(stage / COMPLETE, {**(entry.report or {}), BATCH: made})
             self._move(stage)
         except OSError as error:
@@ -139,22 +150,26 @@ class Results:
     def _report(self, name: str) -> Path:
         return self._folder / f"{name}.json"
 
-    def _files(self, name: str) -> list[str]:
-        """Return the names of the files that an earlier result of this name consists of, beside its report."""
-        listed = _made(_read(self._report(name))).get("files", [])
-        return [file for file in listed if Path(file).name == file]
+    def _files(self, name: str) -> dict[str, Any]:
+        """Return the files that an earlier result of this name consists of, beside its report, as they were written."""
+        listed = _made(_read(self._report(name))).get("files", {})
+        return {file: state for file, state in listed.items() if Path(file).name == file}
 
     def _all_there(self, files: Iterable[str]) -> bool:
         return all((self._folder / file).is_file() for file in files)
 
-    def _other(self, name: str, identity: Identity, formats: Sequence[str]) -> str:
-        """Say what else is under a name, "" where nothing is."""
-        made = _made(_read(self._report(name)))
-        if made:
-            differing = [key for key, value in identity.items() if made["identity"].get(key) != value]
-            return f"the result has another {' and '.join(differing)}" if differing else ""
-        files = [f"{name}.json", *(name + ending for ending in formats)]
-        return next((f"{file!r} is no result of a batch" for file in files if (self._folder / file).exists()), "")
+    def _other(self, name: str, identity: Identity, files: Iterable[str]) -> str:
+        """Say what else a result of these files would replace, "" where nothing is."""
+        made, older = _made(_read(self._report(name))), self._files(name)
+        differing = [key for key, value in identity.items() if made and made["identity"].get(key) != value]
+        if differing:
+            return f"the result has another {' and '.join(differing)}"
+        for file in sorted(files) if made else [f"{name}.json", *sorted(files)]:
+            path = self._folder / file
+            if path.exists() and list(state_of(path)) != older.get(file):
+                why = "was changed after it was written" if file in older else "is no result of a batch"
+                return f"{file!r} {why}"
+        return ""
 
     # --- how it gets there ---
 
@@ -177,16 +192,16 @@ class Results:
 
     def _move(self, stage: Path) -> None:
         """Move a complete result into place; done again after being killed in the middle, it does the rest."""
-        name = _read(stage / COMPLETE)[BATCH]["study"]
-        older = [self._folder / file for file in self._files(name)]
-        for path in (self._report(name), *older):
+        made = _read(stage / COMPLETE)[BATCH]
+        report = self._report(made["study"])
+        for path in (report, *(self._folder / file for file in made["removed"])):
             path.unlink(missing_ok=True)
         _sync(self._folder)
         for path in stage.iterdir():
             if path.name != COMPLETE:
                 os.replace(path, self._folder / path.name)
         _sync(self._folder)
-        os.replace(stage / COMPLETE, self._report(name))
+        os.replace(stage / COMPLETE, report)
         _sync(self._folder)
         shutil.rmtree(stage, ignore_errors=True)
 
@@ -194,7 +209,8 @@ class Results:
         """Write a file so that either its older or its new content is there, and whole."""
         text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         written = self._own / "writing"
-        written.write_text(text, encoding="utf-8", newline="")
+        # what is no text in a file's name is written as JSON escapes it
+        written.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
         _sync(written)
         os.replace(written, path)
         _sync(path.parent)
@@ -212,7 +228,9 @@ def _read(path: Path) -> dict[str, Any]:
 def _made(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a report says of the batch that made it; nothing where it was made otherwise."""
     made = report.get(BATCH)
-    return made if isinstance(made, dict) and {"identity", "files", "formats", "seconds"} <= made.keys() else {}
+    if not isinstance(made, dict) or not {"identity", "files", "formats", "seconds"} <= made.keys():
+        return {}
+    return made if isinstance(made["files"], dict) else {}
 
 
 def _sync(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -64,9 +65,35 @@ class TestFolder:
         with pytest.raises(InputError, match="a folder of their own"):
             find_studies(tmp_path, spleen, skip=tmp_path)
 
+    def test_each_folder_counts_once_whatever_links_lead_to_it(self, spleen, tmp_path) -> None:
+        put(tmp_path, "scans/a.nii", "scans/deep/b.nii", "elsewhere/c.nii")
+        for link, target in (("1", "elsewhere"), ("2", "elsewhere"), ("deep/up", "scans"), ("deep/out", "elsewhere")):
+            (tmp_path / "scans" / link).symlink_to(tmp_path / target, target_is_directory=True)
+        assert [study.name for study in find_studies(tmp_path / "scans", spleen)] == ["a", "deep_b", "1_c"]
+
+    def test_a_folder_that_cannot_be_read_is_told_of(self, spleen, tumour, tmp_path, monkeypatch) -> None:
+        put(tmp_path, "a.nii", "p/b.nii")
+
+        def refusing(real):
+            def call(path):
+                if Path(path).name == "p":  # root may read whatever is locked
+                    raise PermissionError(13, "Permission denied", path)
+                return real(path)
+
+            return call
+
+        for name in ("scandir", "listdir"):
+            monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+        told = {study.name: study.problem for study in find_studies(tmp_path, spleen)}
+        assert told == {"a": "", "p": "The folder can't be read (Permission denied)."}
+        assert [study.problem for study in find_studies(tmp_path, tumour)] == [told["p"]]
+
     def test_names_that_would_be_the_same_are_told_apart(self, spleen, tmp_path) -> None:
-        put(tmp_path, "a.nii", "a.nrrd", "p_b.nii", "p/B.nii")
-        assert [study.name for study in find_studies(tmp_path, spleen)] == ["a", "a_2", "p_b", "p_B_2"]
+        put(tmp_path, "a.nii", "a.nii.gz", "p_b.nii", "p/B.nii")
+        names = [study.name for study in find_studies(tmp_path, spleen)]
+        assert names == ["a_nii", "a_nii_gz", "p_b_nii", "p_B_nii_2"]
+        put(tmp_path, "a.mha", "0.nii")
+        assert {*names} < {study.name for study in find_studies(tmp_path, spleen)}
 
     def test_long_ways_get_short_names_of_their_own(self, spleen, tmp_path) -> None:
         put(tmp_path / ("1" * 120) / ("2" * 120), "a.nii")

@@ -12,7 +12,7 @@ import pytest
 
 from DeepImagingLib.batch import Entry, Study
 from DeepImagingLib.batch.results import Results
-from DeepImagingLib.errors import InputError, OutputError
+from DeepImagingLib.errors import InputError
 
 FORMATS = [".nii.gz", ".seg.nrrd"]
 IDENTITY = {"model": "m", "options": {"roi": None}, "image": "i"}
@@ -24,15 +24,24 @@ def result(millilitres: float = 7.0) -> dict:
     return {"segments": [{"id": "liver", "name": "Liver", "milliliters": millilitres}]}
 
 
-def keep(results: Results, content: str = "voxels", identity: dict = IDENTITY) -> None:
+def keep(results: Results, content: str = "voxels", identity: dict = IDENTITY, formats: list[str] = FORMATS) -> None:
     stage = results.stage()
-    for ending in FORMATS:
+    for ending in formats:
         (stage / f"p1{ending}").write_text(content)
-    results.keep(stage, Entry(STUDY, 1.5, result()), identity, FORMATS)
+    results.keep(stage, Entry(STUDY, 1.5, result()), identity, formats)
 
 
 def shown(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
+
+
+def reported(folder: Path) -> tuple[dict | None, dict[str, str]]:
+    """Return what the report says that the result is of, and what is in its files."""
+    left = shown(folder)
+    if "p1.json" not in left:
+        return None, {}
+    made = json.loads(left["p1.json"])["batch"]
+    return made["identity"], {file: left[file] for file in made["files"]}
 
 
 def test_what_was_kept_is_known_later(tmp_path) -> None:
@@ -65,9 +74,9 @@ class TestKilled:
     """The process ends at every place where it moves or removes something."""
 
     CODE = """
-import os, pathlib, sys
+import json, os, pathlib, sys
 from Testing.batch import test_results as t
-folder, die_at, replacing = pathlib.Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "True"
+folder, die_at, (formats, identity) = pathlib.Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
 def deadly(real):
     def call(*args, **more):
         deadly.left -= 1
@@ -75,43 +84,44 @@ def deadly(real):
             os._exit(9)
         return real(*args, **more)
     return call
-results = t.Results(folder, replace=replacing)
+results = t.Results(folder, replace=identity != t.IDENTITY)
 deadly.left = die_at
 os.replace, pathlib.Path.unlink = deadly(os.replace), deadly(pathlib.Path.unlink)
-t.keep(results, "new", t.CHANGED if replacing else t.IDENTITY)
+t.keep(results, "new", identity, formats)
 os._exit(0)
 """
 
-    @pytest.mark.parametrize("replacing", [False, True])
-    def test_a_report_always_has_its_files_and_nothing_is_lost(self, tmp_path, replacing) -> None:
+    @pytest.mark.parametrize(
+        ("before", "after", "identity"),
+        [([], FORMATS, IDENTITY), (FORMATS, FORMATS[1:], CHANGED), (FORMATS[:1], FORMATS[1:], IDENTITY)],
+    )
+    def test_a_report_always_has_its_files_and_nothing_is_lost(self, tmp_path, before, after, identity) -> None:
+        older = {f"p1{ending}": "old" for ending in before}
+        newer = {f"p1{ending}": "new" for ending in after} | (older if identity == IDENTITY else {})
         seen = set()
         for die_at in range(1, 20):
             folder = tmp_path / str(die_at)
             with Results(folder) as results:
-                if replacing:
-                    keep(results, "old")
-            words = [sys.executable, "-c", self.CODE, str(folder), str(die_at), str(replacing)]
+                if before:
+                    keep(results, "old", formats=before)
+            words = [sys.executable, "-c", self.CODE, str(folder), str(die_at), json.dumps([after, identity])]
             ended = subprocess.run(words, cwd=Path(__file__).parents[2], check=False).returncode
             left = shown(folder)
-            if "p1.json" in left:
-                content = (
-                    "new" if json.loads(left["p1.json"])["batch"]["identity"] == self.identity(replacing) else "old"
-                )
-                assert [left[f"p1{ending}"] for ending in FORMATS] == [content] * 2
+            told, files = reported(folder)
+            assert (told, files) in [(None, {}), (IDENTITY, older), (identity, newer)]
             seen.add(len(left))
             complete = bool(list((folder / ".deepimaging-batch").glob("stage-*/.complete")))
             with Results(folder) as results:
-                known = results.known(STUDY, self.identity(replacing), FORMATS)
+                known = results.known(STUDY, identity, after)
                 assert (known is not None) == (complete or "new" in left.values())
+            told, files = reported(folder)
+            assert (told, files) == ((identity, newer) if known else (IDENTITY if before else None, older))
+            assert shown(folder).keys() - {"p1.json"} == files.keys()
             assert not list((folder / ".deepimaging-batch").glob("stage-*"))
             if ended == 0:
                 break
         assert ended == 0 and die_at > 3
         assert len(seen) > 2, "it was killed at too few places"
-
-    @staticmethod
-    def identity(replacing: bool) -> dict:
-        return CHANGED if replacing else IDENTITY
 
 
 class TestOthers:
@@ -143,9 +153,35 @@ class TestOthers:
 
     def test_also_one_whose_name_was_not_foreseen(self, tmp_path) -> None:
         (tmp_path / "p1.nii.gz").write_text("by hand")
-        with Results(tmp_path) as results, pytest.raises(OutputError, match="there already"):
+        with Results(tmp_path) as results, pytest.raises(InputError, match="is no result of a batch"):
             keep(results)
         assert shown(tmp_path) == {"p1.nii.gz": "by hand"}
+
+    def test_another_format_joins_what_is_there_as_it_is(self, tmp_path) -> None:
+        with Results(tmp_path) as results:
+            keep(results, formats=[".seg.nrrd"])
+        (tmp_path / "p1.seg.nrrd").write_text("edited")
+        with Results(tmp_path) as results:
+            results.check_free({"p1": IDENTITY}, [".nii.gz"])
+            keep(results, formats=[".nii.gz"])
+            assert results.known(STUDY, IDENTITY, FORMATS)
+        assert reported(tmp_path) == (IDENTITY, {"p1.seg.nrrd": "edited", "p1.nii.gz": "voxels"})
+
+    def test_what_was_edited_is_replaced_only_if_asked_to(self, tmp_path) -> None:
+        with Results(tmp_path) as results:
+            keep(results, formats=[".seg.nrrd"])
+        (tmp_path / "p1.seg.nrrd").write_text("edited")
+        with Results(tmp_path) as results:
+            keep(results, formats=[".nii.gz"])
+            with pytest.raises(InputError, match=r"at 'p1' 'p1\.seg\.nrrd' was changed"):
+                results.check_free({"p1": IDENTITY}, FORMATS)
+            with pytest.raises(InputError, match="was changed"):
+                keep(results)
+        assert shown(tmp_path)["p1.seg.nrrd"] == "edited"
+        with Results(tmp_path, replace=True) as results:
+            results.check_free({"p1": IDENTITY}, FORMATS)
+            keep(results)
+        assert shown(tmp_path)["p1.seg.nrrd"] == "voxels"
 
     def test_a_folder_that_cannot_be_made(self, tmp_path) -> None:
         (tmp_path / "file").write_text("")

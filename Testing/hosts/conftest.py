@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from DeepImagingLib.hosts import Handle, Host, InProcessHost, WorkerHost
+from Testing.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +58,6 @@ def _words(process: psutil.Process) -> list[str]:
         return process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
     except psutil.NoSuchProcess:
         return []
-
-
-def until(condition: Callable[[], object], seconds: float) -> bool:
-    """Wait until something holds; returns whether it did in time."""
-    end = time.perf_counter() + seconds
-    while not condition() and time.perf_counter() < end:
-        time.sleep(0.01)
-    return bool(condition())
 
 
 def go_on_until_stage(handle: Handle, host: Host, stage: str, seconds: float = 20) -> None:

@@ -18,8 +18,9 @@ import pytest
 
 from DeepImagingLib.errors import CancelledError, MemoryLimitError, WorkerError
 from DeepImagingLib.hosts import WorkerHost, block, process
-from Testing.hosts.conftest import go_on_until_stage, open_blocks, until, workers
+from Testing.hosts.conftest import go_on_until_stage, open_blocks, workers
 from Testing.hosts.jobs import Echo, Forks, Hangs, Kills, Number, Pretends, Prints, Sized, Sneaks, Steps
+from Testing.waiting import until
 
 TOP = Path(__file__).parents[2]
 
