@@ -34,6 +34,11 @@ class Entry:
         """The segments of its report."""
         return self.report["segments"] if self.report is not None else ()
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What its provenance notes: a scan that is no CT, sides that the header denies."""
+        return self.report["provenance"]["notes"] if self.report is not None else ()
+
     def as_plain(self) -> dict[str, Any]:
         """Return what the table tells, as plain values."""
         return {
@@ -42,6 +47,7 @@ class Entry:
             "milliliters": {segment["id"]: segment["milliliters"] for segment in self.segments},
             "seconds": round(self.seconds, 2),
             "error": self.error,
+            "notes": list(self.notes),
         }
 
 
@@ -50,8 +56,10 @@ def table(entries: Sequence[Entry]) -> str:
     names = {segment["id"]: f"{segment['name']} (mL)" for entry in entries for segment in entry.segments}
     with io.StringIO(newline="") as text:
         writer = csv.writer(text)
-        writer.writerow(["study", "input", *names.values(), "seconds", "error"])
+        writer.writerow(["study", "input", *names.values(), "seconds", "error", "notes"])
         for row in (entry.as_plain() for entry in entries):
             volumes = [row["milliliters"].get(key, "") for key in names]
-            writer.writerow([row["study"], row["input"], *volumes, row["seconds"], row["error"]])
+            writer.writerow(
+                [row["study"], row["input"], *volumes, row["seconds"], row["error"], " ".join(row["notes"])]
+            )
         return text.getvalue()

@@ -21,7 +21,8 @@ CHANGED = IDENTITY | {"image": "j"}
 
 
 def result(millilitres: float = 7.0) -> dict:
-    return {"segments": [{"id": "liver", "name": "Liver", "milliliters": millilitres}]}
+    segments = [{"id": "liver", "name": "Liver", "milliliters": millilitres}]
+    return {"segments": segments, "provenance": {"notes": []}}
 
 
 def keep(results: Results, content: str = "voxels", identity: dict = IDENTITY, formats: list[str] = FORMATS) -> None:
@@ -191,6 +192,7 @@ class TestOthers:
 
 def test_the_table_has_a_column_for_each_segment_of_any_study(tmp_path) -> None:
     other = {"segments": [{"id": "spleen", "name": "Spleen, left", "milliliters": 0.5}]}
+    other["provenance"] = {"notes": ["No CT.", "Sides?"]}
     studies = [Study(name, {"scan": Path(f"{name}.nii")}) for name in "abc"]
     entries = [
         Entry(studies[0], 1.0, result()),
@@ -202,8 +204,8 @@ def test_the_table_has_a_column_for_each_segment_of_any_study(tmp_path) -> None:
     with (tmp_path / "summary.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     assert rows == [
-        ["study", "input", "Liver (mL)", "Spleen, left (mL)", "seconds", "error"],
-        ["a", "a.nii", "7.0", "", "1.0", ""],
-        ["b", "b.nii", "", "", "2.0", 'It "broke", badly.'],
-        ["c", "c.nii", "", "0.5", "3.0", ""],
+        ["study", "input", "Liver (mL)", "Spleen, left (mL)", "seconds", "error", "notes"],
+        ["a", "a.nii", "7.0", "", "1.0", "", ""],
+        ["b", "b.nii", "", "", "2.0", 'It "broke", badly.', ""],
+        ["c", "c.nii", "", "0.5", "3.0", "", "No CT. Sides?"],
     ]
