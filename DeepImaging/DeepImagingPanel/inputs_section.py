@@ -42,7 +42,8 @@ class InputsSection:
         for number, (label, selector) in enumerate(self._rows):
             label.visible = selector.visible = number < len(channels)
             if number < len(channels):
-                label.text = _("&Volume:") if len(channels) == 1 else _("{channel}:").format(channel=channels[number])
+                name = channels[number].replace("&", "&&")
+                label.text = _("V&olume:") if len(channels) == 1 else _("{channel}:").format(channel=name)
         return True
 
     def volumes(self) -> dict[str, Any]:

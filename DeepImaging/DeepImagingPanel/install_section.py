@@ -45,7 +45,11 @@ class InstallSection:
         """Import what is there in a second process, and offer to repair what fails."""
         self._ui.installCollapsibleButton.visible = True
         self._say(_("Checking what is installed …"))
-        plan = Installer().plan(True)
+        self._enable(False)
+        try:
+            plan = Installer().plan(True)
+        finally:
+            self._enable(True)
         self._say("" if plan else _("Everything that is needed is installed and works."))
         self._offer(plan, keepOpen=True)
 
@@ -72,7 +76,7 @@ class InstallSection:
         ui = self._ui
         ui.installLog.clear()
         ui.installLog.visible = True
-        ui.installButton.enabled = ui.installFolderButton.enabled = False
+        self._enable(False)
         self._say(_("Installing …"))
         try:
             Installer().install(self._line, folder)
@@ -83,8 +87,13 @@ class InstallSection:
             self._say(str(error))
             ui.installButton.text = _("Try aga&in")
         finally:
-            ui.installButton.enabled = ui.installFolderButton.enabled = True
+            self._enable(True)
         self.refresh()
+
+    def _enable(self, on: bool) -> None:
+        """Let the buttons be clicked or not: while packages are checked or installed, Slicer goes on."""
+        for button in (self._ui.installButton, self._ui.installFolderButton, self._ui.checkInstallationButton):
+            button.enabled = on
 
     def _line(self, line: str) -> None:
         self._ui.installLog.appendPlainText(line)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import slicer
+from slicer.i18n import tr as _
 
 from DeepImagingLib.errors import DeepImagingError
 from DeepImagingLib.hosts.process import interpreter
@@ -23,24 +24,6 @@ from DeepImagingPanel.requirements import NEVER, TORCH, Needed, installed, neede
 REQUESTER = "DeepImaging"
 DAMAGED = "damaged"
 CHECK_SECONDS = 300.0
-_AGAIN = "then install again: it goes on from what is there"
-_TROUBLES = (
-    (r"No space left|\[Errno 28\]|WinError 112|quota exceeded", "The disk is full: free some space, " + _AGAIN),
-    (
-        r"CERTIFICATE_VERIFY_FAILED|certificate verify failed",
-        "The package index's certificate isn't trusted here: name the right one in PIP_CERT, " + _AGAIN,
-    ),
-    (
-        r"NewConnectionError|name resolution|Name or service not known|getaddrinfo failed|nodename nor servname|"
-        r"[Tt]imed? ?out|unreachable|ProxyError|to proxy|Max retries|Connection (refused|reset|aborted|broken)",
-        "The package index can't be reached: connect, set HTTPS_PROXY behind a proxy, or choose a folder of wheels, "
-        + _AGAIN,
-    ),
-    (
-        r"Permission denied|Access is denied|WinError 5\b|WinError 32",
-        "A file of Slicer's Python can't be written: restart Slicer with no other one open, " + _AGAIN,
-    ),
-)
 _NOT_FOUND = re.compile(r"(?:satisfies the requirement|No matching distribution found for) ([\w.-]+)")
 _IMPORTER = """
 import importlib, sys
@@ -60,10 +43,15 @@ class InstallError(DeepImagingError):
 
 @dataclass(frozen=True)
 class Item:
-    """A package to install, and why: "not installed", "1.5.0 is installed" or "damaged"."""
+    """A package to install, and why: "not installed", "1.5.0 is installed" or `DAMAGED`."""
 
     package: Needed
     why: str
+
+    @property
+    def told(self) -> str:
+        """Say why."""
+        return _("damaged") if self.why == DAMAGED else self.why
 
 
 @dataclass(frozen=True)
@@ -82,11 +70,13 @@ class Plan:
 
     def lines(self) -> list[str]:
         """Say of each package what will be installed, how large it is and why."""
-        return [f"{i.package.asked}, {_megabytes(i.package.least, i.package.most)} ({i.why})" for i in self.items]
+        return [f"{i.package.asked}, {_megabytes(i.package.least, i.package.most)} ({i.told})" for i in self.items]
 
 
 def _megabytes(least: float, most: float) -> str:
-    return f"about {most:.3g} MB" if least == most else f"{least:.0f} to {most:.0f} MB"
+    if least == most:
+        return _("about {size} MB").format(size=f"{most:.3g}")
+    return _("{least} to {most} MB").format(least=f"{least:.0f}", most=f"{most:.0f}")
 
 
 class Installer:
@@ -125,7 +115,7 @@ class Installer:
         said: list[str] = []
         try:
             with contextlib.redirect_stdout(_Lines([said.append, log])):
-                for _ in range(2):
+                for _attempt in range(2):
                     if not (plan := self._toDo()):
                         return
                     _carryOut(plan, None if from_folder is None else Path(from_folder))
@@ -135,8 +125,12 @@ class Installer:
         except Exception as error:  # pip's, Slicer's or PyTorchUtils' own
             raise InstallError(_sentence("\n".join([*said[-80:], str(error)]), from_folder)) from error
         if plan:
-            names = ", ".join(f"{item.package.name} ({item.why})" for item in plan.items)
-            raise InstallError(f"The installation ended without an error, but left {names}: restart Slicer, {_AGAIN}.")
+            names = ", ".join(f"{item.package.name} ({item.told})" for item in plan.items)
+            raise InstallError(
+                _("The installation ended without an error, but left {names}: restart Slicer, {again}.").format(
+                    names=names, again=_again()
+                )
+            )
 
     def _toDo(self) -> Plan:
         return self.plan() or self.plan(look_closer=True)
@@ -154,7 +148,7 @@ def offlineCommand() -> str:
 
 def _why(package: Needed) -> str:
     found = installed(package.name)
-    return f"{found} is installed" if found else "not installed"
+    return _("{version} is installed").format(version=found) if found else _("not installed")
 
 
 def _damaged(packages: Sequence[Needed]) -> list[Needed]:
@@ -220,14 +214,16 @@ def _installTorch(item: Item, folder: Path | None) -> None:
         import PyTorchUtils
     except ImportError as error:
         raise InstallError(
-            "PyTorch comes through Slicer's extension PyTorch, which is not installed: get it in the Extensions "
-            "Manager (View menu), restart Slicer, then install again."
+            _(
+                "PyTorch comes through Slicer's extension PyTorch, which is not installed: get it in the Extensions "
+                "Manager (View menu), restart Slicer, then install again."
+            )
         ) from error
     logic = PyTorchUtils.PyTorchUtilsLogic()
     if item.why == DAMAGED:
         logic.uninstallTorch()
     if logic.installTorch(askConfirmation=True, torchVersionRequirement=item.package.versions) is None:
-        raise InstallError("PyTorch was not installed, since that was declined: install again when it suits you.")
+        raise InstallError(_("PyTorch was not installed, since that was declined: install again when it suits you."))
     return None
 
 
@@ -281,14 +277,39 @@ class _Lines(io.TextIOBase):
 
 def _sentence(said: str, folder: str | os.PathLike[str] | None) -> str:
     """Turn what was said before a failure into one sentence with the next step."""
-    for pattern, sentence in _TROUBLES:
+    for pattern, sentence in _troubles().items():
         if re.search(pattern, said):
-            return sentence + "."
+            return sentence.format(again=_again())
     absent = _NOT_FOUND.search(said)
     if absent and folder is not None:
-        return f"The folder {folder} has no wheel of {absent[1]} that fits here: put it there, {_AGAIN}."
+        sentence = _("The folder {folder} has no wheel of {name} that fits here: put it there, {again}.")
+        return sentence.format(folder=folder, name=absent[1], again=_again())
     if absent:
-        return f"pip finds no {absent[1]} for this Slicer: connect to the network, or mend pip's settings, {_AGAIN}."
+        sentence = _("pip finds no {name} for this Slicer: connect to the network, or mend pip's settings, {again}.")
+        return sentence.format(name=absent[1], again=_again())
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"(ERROR|error|\w*Error)\b", line)]
-    return f"The installation failed ({(errors or lines or ['nothing was said'])[-1][:200]}): mend that, {_AGAIN}."
+    last = (errors or lines or [_("nothing was said")])[-1][:200]
+    return _("The installation failed ({reason}): mend that, {again}.").format(reason=last, again=_again())
+
+
+def _again() -> str:
+    return _("then install again: it goes on from what is there")
+
+
+def _troubles() -> dict[str, str]:
+    """Return what is known to go wrong, by what is said then."""
+    return {
+        r"No space left|\[Errno 28\]|WinError 112|quota exceeded": _("The disk is full: free some space, {again}."),
+        r"CERTIFICATE_VERIFY_FAILED|certificate verify failed": _(
+            "The package index's certificate isn't trusted here: name the right one in PIP_CERT, {again}."
+        ),
+        r"NewConnectionError|name resolution|Name or service not known|getaddrinfo failed|nodename nor servname|"
+        r"[Tt]imed? ?out|unreachable|ProxyError|to proxy|Max retries|Connection (refused|reset|aborted|broken)": _(
+            "The package index can't be reached: connect, set HTTPS_PROXY behind a proxy, or choose a folder of "
+            "wheels, {again}."
+        ),
+        r"Permission denied|Access is denied|WinError 5\b|WinError 32": _(
+            "A file of Slicer's Python can't be written: restart Slicer with no other one open, {again}."
+        ),
+    }

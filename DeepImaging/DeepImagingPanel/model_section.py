@@ -14,13 +14,18 @@ from slicer.i18n import tr as _
 
 from DeepImagingLib.bundles.add import remove_bundle
 from DeepImagingLib.bundles.card import Card, Entry, Standing, card, entries
-from DeepImagingLib.errors import DeepImagingError
+from DeepImagingLib.bundles.fingerprint import content_files
+from DeepImagingLib.errors import BundleError, CancelledError, DeepImagingError
 from DeepImagingLib.hosts import Handle
-from DeepImagingLib.hosts.errands import AddModel
+from DeepImagingLib.hosts.errands import AddModel, Fingerprint
 from DeepImagingPanel import runner
 from DeepImagingPanel.parameters import setTrusted, trusted
+from DeepImagingPanel.texts import asPlain
 
 SHOWN = 3
+Stamp = frozenset[tuple[str, int, int]]
+_digests: dict[Stamp, str | DeepImagingError] = {}
+"""What reading models gave, by the names, sizes and times of their files: to be shown, since each run reads anew."""
 
 
 class ModelSection:
@@ -36,6 +41,7 @@ class ModelSection:
         self._task = task
         self._chosen = chosen
         self._entries: list[Entry] = []
+        self._reading: set[Path] = set()
         ui.modelSelector.connect("activated(int)", lambda index: self._chosen(self._entries[index].name))
         ui.trustButton.connect("clicked()", self._trust)
         ui.modelCardButton.connect("toggled(bool)", self._unfold)
@@ -67,8 +73,10 @@ class ModelSection:
         """Show a model; none where there is none of that name."""
         found = next((entry for entry in self._entries if entry.name == name), None)
         self._ui.modelSelector.currentIndex = self._entries.index(found) if found else -1
-        self.card = card(found, trusted()) if found else None
+        self.card = card(found, trusted(), _digest) if found else None
         self._show()
+        if self.card is not None and self.card.standing is Standing.UNTRUSTED and not self.card.sha256:
+            self._read(self.card.path)
 
     def title(self) -> str:
         """Return the chosen model's title."""
@@ -80,6 +88,8 @@ class ModelSection:
             return _("Choose a model.") if self._entries else _("There is no model yet; add one with Manage.")
         if self.card.standing is Standing.BROKEN:
             return _("This model can't be used: {reason}").format(reason=self.card.reason)
+        if self.card.standing is Standing.UNTRUSTED and not self.card.sha256:
+            return _("This model is being read …")
         if self.card.standing is Standing.UNTRUSTED:
             return _("This model needs your trust before it may run; see above.")
         return ""
@@ -90,8 +100,10 @@ class ModelSection:
         ui.modelSummary.visible = ui.modelCardButton.visible = found is not None
         ui.modelCard.text = description(found) if found else ""
         self._unfold(ui.modelCardButton.checked)
-        ui.trustLabel.visible = ui.trustButton.visible = found is not None and bool(found.sha256)
-        if found is not None and found.sha256:
+        needsTrust = found is not None and found.standing in (Standing.TRUSTED, Standing.UNTRUSTED)
+        ui.trustLabel.visible = ui.trustButton.visible = needsTrust
+        if needsTrust:
+            ui.trustButton.enabled = bool(found.sha256)
             ui.trustLabel.text = warning(found)
             isTrusted = found.standing is Standing.TRUSTED
             ui.trustButton.text = _("No longer trust this model") if isTrusted else _("&Yes, trust this model")
@@ -104,6 +116,27 @@ class ModelSection:
     def _trust(self) -> None:
         setTrusted(self.card.sha256, self.card.standing is Standing.UNTRUSTED)
         self._chosen(self.card.name)
+
+    def _read(self, path: Path) -> None:
+        """Have the worker read a model, of which some are gigabytes; shows it anew then."""
+        if path in self._reading:
+            return
+        try:
+            stamp = _stamp(path)
+        except DeepImagingError:
+            return  # it changed since its card was made, which says so when it is shown again
+        self._reading.add(path)
+        runner.current().do(Fingerprint(path), lambda handle: self._wasRead(path, stamp, handle))
+
+    def _wasRead(self, path: Path, stamp: Stamp, handle: Handle) -> None:
+        if not handle.done:
+            return
+        self._reading.discard(path)
+        if isinstance(handle.error, CancelledError):  # the worker is ended, with Slicer or for a reload
+            return
+        _digests[stamp] = handle.error or handle.result()
+        if self.card is not None and self.card.path == path:
+            self.select(self.card.name)
 
     def _addFolder(self) -> None:
         self._add(qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder of a MONAI bundle")))
@@ -127,7 +160,7 @@ class ModelSection:
 
     def _remove(self) -> None:
         question = _("Delete the model {title} from this computer?").format(title=self.card.title)
-        if not slicer.util.confirmOkCancelDisplay(question):
+        if not slicer.util.confirmOkCancelDisplay(asPlain(question)):
             return
         try:
             remove_bundle(self.card.name)
@@ -140,6 +173,25 @@ class ModelSection:
     def _say(self, text: str) -> None:
         self._ui.modelMessage.text = text
         self._ui.modelMessage.visible = bool(text)
+
+
+def _stamp(path: Path) -> Stamp:
+    """Return what differs as soon as a model's content does, unless someone takes pains; raises BundleError."""
+    try:
+        found = [(str(file), file.stat()) for file in content_files(path)]
+    except OSError as error:
+        raise BundleError(f"The model {path.name} can't be read ({error.strerror}).") from error
+    return frozenset((name, told.st_size, told.st_mtime_ns) for name, told in found)
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a model as it was read, "" where it has not been; raises BundleError where that failed."""
+    stamp = _stamp(path)
+    found = _digests.get(stamp, "")
+    if isinstance(found, DeepImagingError):
+        del _digests[stamp]  # whoever chooses the model again has it read again
+        raise BundleError(str(found))
+    return found
 
 
 def summary(model: Card) -> str:
@@ -197,7 +249,9 @@ def warning(model: Card) -> str:
     spaced = " ".join(model.sha256[start : start + 16] for start in range(0, len(model.sha256), 16))
     if model.standing is Standing.TRUSTED:
         return _("You trust this model to run code of its own (SHA-256 {sha256}).").format(sha256=spaced)
-    return _(
+    asked = _(
         "This model asks to run code of its own, which could do anything that you can do on this computer: {reason}. "
-        "Trust it only if you know where it comes from. What you would trust has the SHA-256 {sha256}."
-    ).format(reason=model.reason, sha256=spaced)
+        "Trust it only if you know where it comes from."
+    ).format(reason=model.reason)
+    content = _("What you would trust has the SHA-256 {sha256}.").format(sha256=spaced)
+    return f"{asked} {content if model.sha256 else _('Reading what you would trust …')}"

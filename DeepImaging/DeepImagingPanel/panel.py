@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from html import escape
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from DeepImagingPanel.parameters import Device, PanelParameterNode, Precision
 from DeepImagingPanel.result_section import ResultSection
 from DeepImagingPanel.run_section import RunSection
 from DeepImagingPanel.scene_run import SceneRun
+from DeepImagingPanel.texts import asPlain
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +182,7 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.tryButton.visible = not any(volumes.values()) and sample.MODEL in self.models.names()
         self.ui.tryButton.toolTip = _("Make a torso CT of no real person and run the shipped model on it.")
         if self.install.needed:
-            self.ui.tryButton.toolTip = reason
+            self.ui.tryButton.toolTip = asPlain(reason)
         self.ui.tryButton.enabled = not self.install.needed and not runner.current().busy
         self.ui.freeMemoryButton.enabled = runner.current().host.pid is not None and not runner.current().busy
         self.runs.setReason(reason)
@@ -353,7 +353,7 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.resultCollapsibleButton.collapsed = node is None
         name = node.GetName() if node is not None else ""
         self.ui.resultCollapsibleButton.text = _("Result: {name}").format(name=_short(name)) if name else _("Result")
-        self.ui.resultCollapsibleButton.toolTip = escape(name)
+        self.ui.resultCollapsibleButton.toolTip = asPlain(name)
         self.result.setNode(node)
 
     def _onRemoved(self) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from DeepImagingPanel.texts import asPlain
+
 GIB = 1024**3
 
 
@@ -73,4 +75,4 @@ def _add(parent: Any, label: str, value: Any) -> None:
             _add(item, str(number), part)
     else:
         item.setText(1, _("not given") if value is None else str(value))
-        item.setToolTip(1, str(value))
+        item.setToolTip(1, asPlain(str(value)))

@@ -12,6 +12,7 @@ from DeepImagingLib.hosts import State
 from DeepImagingLib.inference.progress import Progress
 from DeepImagingPanel import runner
 from DeepImagingPanel.scene_run import SceneRun
+from DeepImagingPanel.texts import asPlain
 
 LONG_SECONDS = 90
 FULL = 1000
@@ -80,7 +81,7 @@ class RunSection:
         ui.applyButton.text = _("&Cancel") if running else _("&Apply")
         ui.applyButton.enabled = self.mine[0].state is not State.CANCELLING if running else not self._reason
         doing = _("Stop the run; the scene stays as it is.") if running else _("Run the model on the chosen volume.")
-        ui.applyButton.toolTip = doing if running else self._reason or doing
+        ui.applyButton.toolTip = doing if running else asPlain(self._reason) or doing
         ui.queueButton.visible = running
         ui.queueButton.enabled = not self._reason
         ui.reasonLabel.text = self._reason
@@ -108,7 +109,7 @@ class RunSection:
             ui.queueList.clear()
             for run, line in zip(runs, lines):
                 ui.queueList.addItem(line)
-                ui.queueList.item(ui.queueList.count - 1).setToolTip(str(run.error or line))
+                ui.queueList.item(ui.queueList.count - 1).setToolTip(asPlain(str(run.error or line)))
             ui.queueList.currentRow = min(row, len(runs) - 1)
             ui.queueList.blockSignals(False)
         ui.queueWidget.visible = len(runs) > 1

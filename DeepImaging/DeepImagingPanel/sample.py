@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
+from DeepImagingLib.errors import DeepImagingError
 from DeepImagingLib.files import Voxels
 from DeepImagingLib.hosts.errands import MakePhantom
 from DeepImagingPanel import runner
@@ -15,24 +17,22 @@ from DeepImagingPanel import runner
 CATEGORY = "Deep Imaging"
 SAMPLE = "TorsoPhantom"
 MODEL = "torso_ct_segmentation"
+URI = "deepimaging:torso"
+"""Where Sample Data has it from: no place, but `_madeFile` gives one."""
 
 
-def addVolume(voxels: Voxels) -> Any:
+def addVolume(voxels: Voxels, name: str = "") -> Any:
     """Add a phantom to the scene as a volume, shown in the slice views; returns the node."""
-    name = slicer.mrmlScene.GenerateUniqueName(_("Made-up torso CT"))
-    node = slicer.util.addVolumeFromArray(voxels.array, voxels.affine, name)
+    unique = slicer.mrmlScene.GenerateUniqueName(name or _("Made-up torso CT"))
+    node = slicer.util.addVolumeFromArray(voxels.array, voxels.affine, unique)
     node.CreateDefaultDisplayNodes()
     slicer.util.setSliceViewerLayers(background=node, fit=True)
     return node
 
 
-def makeVolume(source: Any = None) -> list[Any]:
-    """Make a phantom in the worker, add it and return its node in a list, as Sample Data wants it; Slicer goes on."""
-    handle = runner.current().do(MakePhantom(), lambda _handle: None)
-    while not handle.done:
-        slicer.app.processEvents()
-        time.sleep(0.005)
-    return [addVolume(handle.result())]
+def makeVolume() -> list[Any]:
+    """Make a phantom in the worker, add it and return its node in a list; Slicer goes on."""
+    return [addVolume(_voxels())]
 
 
 def register() -> None:
@@ -41,10 +41,40 @@ def register() -> None:
         from SampleData import SampleDataLogic
     except ImportError:
         return
+    SampleDataLogic.registerUrlRewriteRule("DeepImaging", _madeFile)
     SampleDataLogic.registerCustomSampleDataSource(
         category=CATEGORY,
         sampleName=SAMPLE,
-        uris="",
+        uris=URI,
+        fileNames=f"{SAMPLE}.nrrd",
         nodeNames=SAMPLE,
-        customDownloader=makeVolume,
+        customDownloader=_clicked,
     )
+
+
+def _clicked(source: Any) -> list[Any]:
+    """Do what Sample Data's button is for, and return the nodes, as it wants them."""
+    try:
+        return [addVolume(_voxels(), SAMPLE)]
+    except DeepImagingError as error:
+        slicer.util.errorDisplay(str(error))
+        return []
+
+
+def _madeFile(uri: str) -> str:
+    """Return where a phantom was put as a file: `SampleData.downloadSample` takes files alone, from no downloader."""
+    if uri != URI:
+        return uri
+    voxels, path = _voxels(), Path(slicer.app.temporaryPath, f"{SAMPLE}.nrrd")
+    node = slicer.util.addVolumeFromArray(voxels.array, voxels.affine, SAMPLE)
+    slicer.util.saveNode(node, str(path))
+    slicer.mrmlScene.RemoveNode(node)
+    return path.as_uri()
+
+
+def _voxels() -> Voxels:
+    handle = runner.current().do(MakePhantom(), lambda _handle: None)
+    while not handle.done:
+        slicer.app.processEvents()
+        time.sleep(0.005)
+    return handle.result()

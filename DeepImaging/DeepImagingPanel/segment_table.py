@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 
 from DeepImagingLib.tasks.measures import Measure
 from DeepImagingPanel.stored_result import measuresOf
+from DeepImagingPanel.texts import asPlain
 
 NAME, MILLILITERS, MEAN, SD = range(4)
 SORT_ROLE = qt.Qt.UserRole
@@ -126,7 +127,8 @@ class SegmentTable:
             self._model.item(row, column).setEnabled(measure.voxels > 0)
         first = self._model.item(row, NAME)
         first.setEnabled(measure.voxels > 0)
-        first.setToolTip(_("{name}: the box shows or hides it, a double-click goes there").format(name=measure.name))
+        told = _("{name}: the box shows or hides it, a double-click goes there").format(name=measure.name)
+        first.setToolTip(asPlain(told))  # the name may come with a foreign model
         first.setData(measure.id, ID_ROLE)
         first.setData(qt.QColor.fromRgbF(*measure.color), qt.Qt.DecorationRole)
         first.setCheckable(True)

@@ -146,7 +146,7 @@ class Bundle:
         return make(self.config, str(self.path), device)
 
 
-def load_bundle(name_or_path: str | os.PathLike[str], trust: str | None = None) -> Bundle:
+def load_bundle(name_or_path: str | os.PathLike[str], trust: str | None = None, *, hint: bool = True) -> Bundle:
     """Read a bundle and judge it.
 
     Nothing in it is evaluated but plain values. Where it is trusted, the path of its weights is computed as it
@@ -155,6 +155,7 @@ def load_bundle(name_or_path: str | os.PathLike[str], trust: str | None = None) 
     Args:
         name_or_path: Its folder, or the name of one in the user's model folder or among the shipped ones.
         trust: SHA-256 of a bundle's exact content (`Bundle.sha256`): that one is let through unjudged.
+        hint: Say with a refusal which SHA-256 would have to be trusted, for which all files are read.
 
     Raises:
         BundleError: The bundle is incomplete or broken; the message names the file and what is wrong in it.
@@ -167,7 +168,7 @@ def load_bundle(name_or_path: str | os.PathLike[str], trust: str | None = None) 
     try:
         return replace(_described(root, metadata, source, trust is not None), loaded=loaded)
     except Refusal as refusal:
-        raise _refused(root, source, refusal) from refusal
+        raise _refused(root, source, refusal, hint) from refusal
     except RecursionError as error:
         raise BundleError(f"{source.name} refers in too long a chain to be read.") from error
 
@@ -199,11 +200,12 @@ def _checked_trust(root: Path, trust: str) -> str:
     return actual
 
 
-def _refused(root: Path, source: Source, refusal: Refusal) -> TrustError:
+def _refused(root: Path, source: Source, refusal: Refusal, hint: bool = True) -> TrustError:
     asked = "".join(c if c.isprintable() else "?" for c in f"`{shown(refusal.ident)}` {refusal}")
     if len(asked) > MAX_SHOWN:
         asked = asked[:MAX_SHOWN] + " …"
-    return TrustError(f"{source.name}, line {source.line(refusal.ident)}: {asked}; nothing was run; {_remedy(root)}")
+    remedy = f"; {_remedy(root)}" if hint else ""
+    return TrustError(f"{source.name}, line {source.line(refusal.ident)}: {asked}; nothing was run{remedy}")
 
 
 def _remedy(root: Path) -> str:

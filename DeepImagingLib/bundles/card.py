@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -60,7 +60,7 @@ class Card(Entry):
 
     Attributes:
         standing: Whether it may run; `reason` says why it may not.
-        sha256: Of its content, where that has to be trusted.
+        sha256: Of its content, where that has to be trusted; empty while it isn't known.
         finds: Names of what it finds, without the background.
         channels: Names of the images it takes.
         modality: Of the first, such as "CT"; empty where the metadata is silent.
@@ -109,38 +109,40 @@ def entries(task: str = "") -> list[Entry]:
     return listed
 
 
-def card(entry: Entry, trusted: Container[str] = ()) -> Card:
+def card(entry: Entry, trusted: Container[str] = (), digest: Callable[[Path], str] = fingerprint) -> Card:
     """Return all that a model's files tell.
 
-    Nothing of it is evaluated, be it trusted or not: this may be called beside a window.
+    Nothing of it is evaluated, be it trusted or not. Where it needs trust, `fingerprint` reads all of it: a window
+    gives a `digest` that doesn't take long.
 
     Args:
         entry: Of `entries`.
         trusted: SHA-256 of what the user trusts.
+        digest: Returns what `fingerprint` does, or "" while that isn't known.
     """
     plain: dict[str, Any] = {"path": entry.path, "name": entry.name, "title": entry.title, "task": entry.task}
     try:
-        bundle = load_bundle(entry.path)
+        bundle = load_bundle(entry.path, hint=False)
         content = _told(bundle.path, bundle.metadata, bundle.config)
         content |= {"channels": bundle.channels, "takes_volume": bundle.takes_volume}
         return Card(**plain, **content)
     except TrustError as error:
-        return _refused(plain, str(error), trusted)
+        return _refused(plain, str(error), trusted, digest)
     except BundleError as error:
         return Card(**plain, standing=Standing.BROKEN, reason=str(error))
 
 
-def _refused(plain: dict[str, Any], reason: str, trusted: Container[str]) -> Card:
+def _refused(plain: dict[str, Any], reason: str, trusted: Container[str], digest: Callable[[Path], str]) -> Card:
     """Return the card of a model that needs trust, as far as its metadata tells."""
     root = plain["path"]
     try:
-        sha256 = fingerprint(root)
+        sha256 = digest(root)
         metadata = read_source(root / METADATA, root).config
         source = next(read_source(root / "configs" / n, root) for n in CONFIG_NAMES if (root / "configs" / n).is_file())
         content = _told(root, metadata, close(source.config, lenient=True).config)
     except (BundleError, Refusal) as error:
         return Card(**plain, standing=Standing.BROKEN, reason=str(error))
-    standing = Standing.TRUSTED if sha256 in trusted else Standing.UNTRUSTED
+    standing = Standing.TRUSTED if sha256 and sha256 in trusted else Standing.UNTRUSTED
     return Card(**plain, **content, standing=standing, reason=reason.split("; nothing was run")[0], sha256=sha256)
 
 

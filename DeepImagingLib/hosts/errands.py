@@ -1,4 +1,4 @@
-"""Small jobs beside the runs that would hold up a window: making a phantom, copying a model in."""
+"""Small jobs beside the runs that would hold up a window: making a phantom, copying a model in, reading one."""
 
 from __future__ import annotations
 
@@ -56,3 +56,21 @@ class AddModel:
 
         context.progress(Progress("Adding the model", 0.0))
         return add_bundle(self.source, cancel=context.cancel)
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Read a whole model for what a user trusts of it.
+
+    Attributes:
+        path: Its folder.
+    """
+
+    path: Path
+
+    def perform(self, context: Context) -> str:
+        """Return the SHA-256 of its content; raises as `fingerprint` does."""
+        from DeepImagingLib.bundles.fingerprint import fingerprint
+
+        context.progress(Progress("Reading the model", 0.0))
+        return fingerprint(self.path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from DeepImagingLib.bundles import user_model_folder
+from DeepImagingLib.bundles import bundle, user_model_folder
 from DeepImagingLib.bundles.card import Entry, Standing, card, entries
 from DeepImagingLib.bundles.fingerprint import fingerprint
 from Testing.bundles import make_bundles as make
@@ -58,6 +58,19 @@ def test_trust_ends_when_the_content_changes(models: Path) -> None:
     trust = card(entry("foreign")).sha256
     make.change_config(bundle, {"inferer": "$__import__('sys')"})
     assert card(entry("foreign"), {trust}).standing is Standing.UNTRUSTED
+
+
+def test_a_model_is_read_whole_by_the_digest_alone(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(root: Path) -> str:
+        raise AssertionError(f"{root.name} is read whole")
+
+    foreign = make.write_spleen_like(models / "foreign")
+    make.change_config(foreign, {"inferer": "$__import__('os')"})
+    monkeypatch.setattr(bundle, "fingerprint", refuse)
+    unknown = card(entry("foreign"), {""}, lambda path: "")
+    assert unknown.standing is Standing.UNTRUSTED and unknown.sha256 == "" and "inferer" in unknown.reason
+    known = card(entry("foreign"), {"ab"}, lambda path: "ab")
+    assert known.standing is Standing.TRUSTED and known.sha256 == "ab" and known.finds == unknown.finds
 
 
 @pytest.mark.parametrize("broken", ["{", "[]", '{"version": '])

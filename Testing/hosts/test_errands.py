@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from DeepImagingLib.bundles import list_bundles
+from DeepImagingLib.bundles.fingerprint import fingerprint
 from DeepImagingLib.errors import BundleError, CancelledError
-from DeepImagingLib.hosts.errands import AddModel, MakePhantom
+from DeepImagingLib.hosts.errands import AddModel, Fingerprint, MakePhantom
 from DeepImagingLib.hosts.job import Context
 from DeepImagingLib.hosts.warm import WarmModels
 from Testing.bundles import make_bundles as make
@@ -38,3 +39,8 @@ def test_a_model_is_not_added_where_that_is_cancelled(tmp_path, monkeypatch):
     with pytest.raises(CancelledError):
         AddModel(tmp_path / "download" / "spleen").perform(context)
     assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_model_is_read_in_the_worker(worker, tmp_path):
+    bundle = make.write_spleen_like(tmp_path / "spleen")
+    assert worker.submit(Fingerprint(bundle)).result() == fingerprint(bundle)

@@ -446,6 +446,7 @@ class TestModels:
         panel.enter()
         add(phantom)
         choose(panel, "foreign")
+        process_events_until(lambda: panel.models.card.sha256, 20)
         assert not panel.ui.applyButton.enabled and "trust" in panel.ui.reasonLabel.text
         click(panel.ui.trustButton)
         assert panel.ui.applyButton.enabled

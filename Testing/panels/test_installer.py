@@ -4,6 +4,7 @@ Slicer's and PyTorchUtils' calls are stand-ins here, since neither can be had ou
 with small wheels made on the spot, into an environment of its own.
 """
 
+# ruff: noqa: E402 - Slicer's own names can be imported once the stand-ins are in place.
 from __future__ import annotations
 
 import ast
@@ -23,8 +24,13 @@ from packaging.utils import canonicalize_name
 
 pytest.importorskip("slicer", reason="the installer is part of the panels, which need slicer-core")
 
+pytest.importorskip("PySide6", reason="panels need PySide6")
+
+from Testing.panels.standins import install
+
+install()
+from DeepImagingPanel import install_section, requirements
 from DeepImagingPanel import installer as installing
-from DeepImagingPanel import requirements
 from DeepImagingPanel.installer import Installer, InstallError, offlineCommand
 from DeepImagingPanel.requirements import NEVER, Needed, missing, needed
 
@@ -265,6 +271,41 @@ class TestTroubles:
         with pytest.raises(InstallError, match="declined"):
             Installer().install(lambda line: None)
         assert [call for call, _ in slicer.calls] == ["installTorch"]
+
+
+class TestWords:
+    def test_whatever_the_user_reads_can_be_translated(self, put: Put, bare: None, monkeypatch: Any) -> None:
+        put()
+        monkeypatch.setattr(installing, "_", lambda text: f"*{text}")
+        plan = installing.Plan((installing.Item(needed()[0], installing.DAMAGED),))
+        assert plan.size.startswith("*") and plan.lines()[0].endswith("(*damaged)")
+        assert all("(*" in line for line in Installer().plan().lines())
+        for said, folder in [*((one, None) for one in (FULL, PROXY, OFFLINE, STRANGE, "")), (OFFLINE, "wheels")]:
+            sentence = installing._sentence(said, folder)
+            assert sentence.startswith("*") and "*then install again" in sentence and "{" not in sentence
+        with pytest.raises(InstallError, match=r"^\*The installation ended"):
+            Installer().install(lambda line: None)
+
+
+class TestCheck:
+    def test_nothing_else_can_be_begun_while_it_goes_on(self, application: Any, monkeypatch: Any) -> None:
+        from slicer.util import childWidgetVariables, loadUI
+
+        panel = loadUI(str(Path(install_section.__file__).parent / "UI" / "panel.ui"))
+        ui = childWidgetVariables(panel)
+        buttons = (ui.installButton, ui.installFolderButton, ui.checkInstallationButton)
+        section = install_section.InstallSection(ui, lambda: None)
+        seen: list[list[bool]] = []
+
+        def look(self: Installer, look_closer: bool = False) -> installing.Plan:
+            seen.append([button.enabled for button in buttons])
+            return installing.Plan(())
+
+        monkeypatch.setattr(Installer, "plan", look)
+        section.check()
+        section._install(None)
+        assert len(seen) > 1 and not any(map(any, seen))
+        assert all(button.enabled for button in buttons)
 
 
 class TestDamagedTorch:

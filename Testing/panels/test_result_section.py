@@ -124,6 +124,12 @@ class TestTable:
         section.ui.segmentsView.sortByColumn(NAME, qt.Qt.AscendingOrder)
         assert column(section, NAME)[:2] == ["Aneurysm", "aorta"]
 
+    def test_tells_a_foreign_name_as_it_is_written(self, section, node) -> None:
+        node.GetSegmentation().GetSegment("spleen").SetName("<h1>spleen</h1>")
+        settle()
+        told = index_of(section, "<h1>spleen</h1>").data(qt.Qt.ToolTipRole)
+        assert told.startswith("<qt>&lt;h1&gt;spleen&lt;/h1&gt;: ")
+
     def test_keeps_the_bundles_order_until_a_column_is_clicked(self, section, phantom) -> None:
         assert column(section, NAME) == [m.name for m in phantom[1].measures if m.voxels]
 
