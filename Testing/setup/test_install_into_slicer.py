@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "Modules/AdditionalPaths"
-SLICER = """#!{python}
+SLICER = """
 import json, pathlib, sys, types
 store = pathlib.Path({store!r})
 on_disk = json.loads(store.read_text())
@@ -61,8 +61,10 @@ class Slicer:
         self.store = folder / "settings.json"
         folder.mkdir()
         self.write({})
-        text = SLICER.format(python=sys.executable, store=str(self.store), key=KEY)
-        self.program.write_text(text, encoding="utf-8")
+        script = folder / "stand_in.py"
+        script.write_text(SLICER.format(store=str(self.store), key=KEY), encoding="utf-8")
+        # By way of a shell: the first line of a script can't name an interpreter whose path has spaces.
+        self.program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n', encoding="utf-8")
         self.program.chmod(0o755)
 
     def write(self, settings: dict[str, object]) -> None:
