@@ -76,6 +76,10 @@ class FakeSlicer:
     def processEvents(self) -> None:
         self.events += 1
 
+    def translate(self, context: str, text: str, *_: object) -> str:
+        """Asked by Slicer's own `tr`, where that is used."""
+        return text
+
 
 Put = Callable[..., FakeSlicer]
 
