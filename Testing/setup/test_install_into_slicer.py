@@ -84,7 +84,7 @@ class Slicer:
 def slicer(tmp_path: Path) -> Slicer:
     """A Slicer that was never told of us."""
     if sys.platform == "win32":
-        pytest.skip("the stand-in is a script with an interpreter line, which Windows doesn't start")
+        pytest.skip("the stand-in is a shell script, which Windows doesn't start")
     return Slicer(tmp_path / "Slicer-5.10.0")
 
 
