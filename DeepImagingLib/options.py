@@ -11,6 +11,10 @@ from DeepImagingLib.errors import InputError
 
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 PRECISIONS = ("auto", "full")
+AXES = "ijk"
+LEAST_MEMORY = 64 << 20
+"""Bytes below which no run is possible, so that a forgotten unit is noticed."""
+SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt])(i?)b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,12 @@ class Options:
             is known to stay the same. In this version "auto" computes in float32 too.
         roi: Half-open voxel ranges ((i0, i1), (j0, j1), (k0, k1)) of the input to which the run is limited;
             the result still has the input's geometry and is empty outside.
+        memory_limit: Bytes that the run may use where it computes, of the GPU's memory or of the host's; None takes
+            80 % of what is free on a GPU, 60 % on the host.
+        probabilities: Names of the labels whose probability volumes come with the result; ("all",) stands for every
+            label but the background.
+        tta: Test-time augmentation: letters of "ijk", the axes of the network's grid along which the image is run
+            mirrored as well. All combinations of n axes are run, 2**n in number, and their answers averaged.
 
     Raises:
         InputError: A value is none of those.
@@ -35,6 +45,9 @@ class Options:
     device: str = "auto"
     precision: str = "auto"
     roi: tuple[tuple[int, int], ...] | None = None
+    memory_limit: int | None = None
+    probabilities: tuple[str, ...] = ()
+    tta: str = ""
 
     def __post_init__(self) -> None:
         """Check every value once, so that nothing downstream has to."""
@@ -44,10 +57,33 @@ class Options:
             raise InputError(f"Precision {self.precision!r} is unknown; use one of {', '.join(PRECISIONS)}.")
         if self.roi is not None:
             object.__setattr__(self, "roi", checked_roi(self.roi))
+        _check_memory_limit(self.memory_limit)
+        object.__setattr__(self, "probabilities", _checked_names(self.probabilities))
+        object.__setattr__(self, "tta", _checked_axes(self.tta))
 
     def as_plain(self) -> dict[str, Any]:
         """Return the options as plain values, for a provenance record."""
-        return {"device": self.device, "precision": self.precision, "roi": self.roi and [list(r) for r in self.roi]}
+        roi = self.roi and [list(r) for r in self.roi]
+        return {**vars(self), "roi": roi, "probabilities": list(self.probabilities)}
+
+
+def _check_memory_limit(limit: Any) -> None:
+    if limit is not None and not (isinstance(limit, int) and limit >= LEAST_MEMORY):
+        raise InputError(f"Memory limit {limit!r} is not a number of bytes from {LEAST_MEMORY} (64 MiB) upwards.")
+
+
+def _checked_names(names: Any) -> tuple[str, ...]:
+    """Return the names, each once."""
+    if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) and name.strip() for name in names):
+        raise InputError(f"Probabilities {names!r} are not names of labels; give some in a tuple, or ('all',).")
+    return tuple(dict.fromkeys(names))
+
+
+def _checked_axes(axes: Any) -> str:
+    """Return the letters in the order of the axes: "ki" asks for the same as "ik"."""
+    if not isinstance(axes, str) or set(axes) - set(AXES) or len(set(axes)) < len(axes):
+        raise InputError(f"Axes to mirror {axes!r} are not letters of {AXES!r}, each once at most.")
+    return "".join(sorted(axes))
 
 
 def checked_roi(roi: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:
@@ -67,3 +103,12 @@ def parse_roi(text: str) -> tuple[tuple[int, int], ...]:
     if any(len(part) != 2 or not all(p.strip().isdigit() for p in part) for part in parts):
         raise InputError(f"Region {text!r} is neither I0:I1,J0:J1,K0:K1 nor a file that exists.")
     return checked_roi([(int(start), int(stop)) for start, stop in parts])
+
+
+def parse_memory(text: str) -> int:
+    """Read an amount of memory, "4GB", "500 MB" or "1.5GiB", in bytes; raises InputError where the text is none."""
+    found = SIZE.fullmatch(text.strip())
+    if found is None:
+        raise InputError(f"Memory {text!r} is not a number with a unit, such as 4GB, 500 MB or 1.5GiB.")
+    number, prefix, binary = found.groups()
+    return round(float(number) * (1024 if binary else 1000) ** (1 + "kmgt".index(prefix.lower())))

@@ -66,7 +66,7 @@ class Provenance:
         options: The options of the run, as plain values.
         device: Where the network ran, such as "cpu" or "cuda:0".
         precision: The arithmetic that was used, "full" for float32 as in stock MONAI.
-        memory_step: The step of the memory ladder the run ended on; "as asked" where nothing had to give.
+        memory_step: The step of the memory ladder the run ended on; "as planned" where nothing had to give.
         versions: Library name to version.
         seconds: Stage name to wall-clock seconds.
         peak_memory: Highest resident set size of the process so far, in bytes.
@@ -98,6 +98,8 @@ class Segmentation:
         exclusive: True where a voxel has one label at most by construction (an argmax); then there is one
             layer, and its values are the bundle's channel numbers.
         provenance: None for truth that no run made (a phantom's).
+        probability: Label name → (I, J, K) in the geometry of the layers, of the labels that were asked for: what the
+            bundle's steps have before they decide.
     """
 
     layers: npt.NDArray[np.unsignedinteger[Any]]
@@ -105,6 +107,7 @@ class Segmentation:
     segments: tuple[Segment, ...]
     exclusive: bool = True
     provenance: Provenance | None = field(default=None, compare=False)
+    probability: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict, compare=False)
 
     def __repr__(self) -> str:
         """Tell the shape and the segments; the arrays would fill screens."""

@@ -8,18 +8,19 @@ import warnings
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from DeepImagingLib import __version__
 from DeepImagingLib.bundles import Bundle, Pipeline, load_bundle
 from DeepImagingLib.errors import BundleError
 from DeepImagingLib.inference import checks
 from DeepImagingLib.inference.device import choose_device
-from DeepImagingLib.inference.inputs import Image, gather, label_of, prepare
+from DeepImagingLib.inference.inputs import Image, Prepared, gather, label_of, prepare
 from DeepImagingLib.inference.memory import peak_memory
-from DeepImagingLib.inference.predict import on_grid, predict
+from DeepImagingLib.inference.predict import Prediction, predict
 from DeepImagingLib.inference.progress import Monitor, Progress
 from DeepImagingLib.inference.region import crop, paste
 from DeepImagingLib.options import Options
@@ -86,26 +87,34 @@ def run(
             # MONAI warns of defaults that change, which is for a bundle's author and not for its user.
             warnings.simplefilter("ignore", FutureWarning)
             pipeline = build(loaded, device)
-    prediction = predict(loaded, pipeline, gather(loaded, regions), device, monitor)
+    wanted = segmentation.channels_of(options.probabilities, loaded.labels)
+    prediction = predict(loaded, pipeline, gather(loaded, regions), device, monitor, options, list(wanted.values()))
     with monitor.stage("Collecting"):
-        prediction, grid_notes = on_grid(prediction, next(iter(regions.values())))
-        layers, segments, exclusive = segmentation.decode(prediction.numpy(), loaded.labels, loaded.exclusive)
-        layers = paste(layers, prepared.reference, options.roi)
-        if not loaded.takes_volume:
-            layers = layers[..., None]  # a picture is a volume of one slice
-    log.info("%s ran on %s in %.1f s", loaded.name, device, sum(monitor.seconds.values()))
+        layers, segments, exclusive = segmentation.decode(prediction.answer, loaded.labels, loaded.exclusive)
+        layers = _whole(layers, prepared, options, loaded)
+        volumes = {
+            name: prediction.volumes[channel] for name, channel in wanted.items() if channel in prediction.volumes
+        }
+        probability = {name: _whole(volume[None], prepared, options, loaded)[0] for name, volume in volumes.items()}
+    log.info("%s ran on %s in %.1f s", loaded.name, prediction.device, sum(monitor.seconds.values()))
     affine = np.asarray(prepared.reference.affine, dtype=np.float64)
     sides = laterality_warning(Segmentation(layers, affine, segments, exclusive))
-    notes = (*loaded.notes, *prepared.notes, *grid_notes, *([sides] if sides else []))
-    provenance = _provenance(loaded, prepared.by_name, options, str(device), monitor.seconds, notes)
-    return Segmentation(layers, affine, segments, exclusive, provenance)
+    notes = (*loaded.notes, *prepared.notes, *prediction.notes, *([sides] if sides else []))
+    provenance = _provenance(loaded, prepared.by_name, options, prediction, monitor.seconds, notes)
+    return Segmentation(layers, affine, segments, exclusive, provenance, probability)
+
+
+def _whole(layers: npt.NDArray[Any], prepared: Prepared, options: Options, bundle: Bundle) -> npt.NDArray[Any]:
+    """Return layers (L, I, J, K) of the whole input; a picture is a volume of one slice."""
+    whole = paste(layers, prepared.reference, options.roi)
+    return whole if bundle.takes_volume else whole[..., None]
 
 
 def _provenance(
     bundle: Bundle,
     images: Mapping[str, MetaTensor],
     options: Options,
-    device: str,
+    prediction: Prediction,
     seconds: Mapping[str, float],
     notes: tuple[str, ...],
 ) -> Provenance:
@@ -115,9 +124,9 @@ def _provenance(
         sha256=bundle.sha256,
         input_sha256={name: _digest(image) for name, image in images.items()},
         options=options.as_plain(),
-        device=device,
-        precision="full",
-        memory_step="as asked",
+        device=prediction.device,
+        precision=prediction.precision,
+        memory_step=prediction.memory_step,
         versions={"DeepImaging": __version__} | {name: metadata.version(name) for name in LIBRARIES},
         seconds={name: round(value, 3) for name, value in seconds.items()},
         peak_memory=peak_memory(),

@@ -24,3 +24,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error means that memory ran out, on the host or on a GPU."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(phrase in text for phrase in PHRASES)
+
+
+def release() -> None:
+    """Give back what is no longer held, of the host and of GPUs."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,20 +1,28 @@
-"""Run a bundle's pipeline as the bundle has it: MONAI's own transforms, inferer and inverse.
+"""From images to an answer in the grid of the input: swept slab by slab, or as the bundle has it where that can't be.
 
-This is the one place where windows run and answers are mapped back to the input's grid.
+This is the one place where the pieces of a bundle run.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from DeepImagingLib.errors import BundleError, DeepImagingError, MemoryLimitError
+from DeepImagingLib.inference.inverse import NotSeparable
+from DeepImagingLib.inference.ladder import Way
 from DeepImagingLib.inference.memory import is_out_of_memory
-from DeepImagingLib.inference.windows import count_windows, watched
+from DeepImagingLib.inference.network import Caller, UnknownOutput, padded
+from DeepImagingLib.inference.recipe import NotUnderstood, Recipe, read_recipe
+from DeepImagingLib.inference.rest import run_rest
+from DeepImagingLib.inference.stock import located, on_grid, run_as_it_is
+from DeepImagingLib.inference.swept import Run, Swept, inverse_of
+from DeepImagingLib.inference.windows import UnknownInferer, Windows, count_windows, windows_of
+from DeepImagingLib.tasks.segmentation import Masks, Reducer, reducer_for
 
 if TYPE_CHECKING:
     import torch
@@ -22,12 +30,40 @@ if TYPE_CHECKING:
 
     from DeepImagingLib.bundles import Bundle, Pipeline
     from DeepImagingLib.inference.progress import Monitor
+    from DeepImagingLib.options import Options
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a bundle says of an image.
+
+    Attributes:
+        answer: (C, I, J, K), or masks, in the grid of the input, as the task decodes them.
+        volumes: Channel to (I, J, K) float32, of the channels that were asked for.
+        device: Where it was computed in the end.
+        precision: "full", or the name of the arithmetic.
+        memory_step: What gave when memory ran out.
+        notes: What is to be told.
+    """
+
+    answer: npt.NDArray[Any] | Masks
+    volumes: Mapping[int, npt.NDArray[np.float32]] = field(default_factory=dict)
+    device: str = "cpu"
+    precision: str = "full"
+    memory_step: str = "as planned"
+    notes: tuple[str, ...] = ()
 
 
 def predict(
-    bundle: Bundle, pipeline: Pipeline, images: Mapping[str, MetaTensor], device: torch.device, monitor: Monitor
-) -> MetaTensor:
-    """Return what the bundle's post-processing leaves of the network's output.
+    bundle: Bundle,
+    pipeline: Pipeline,
+    images: Mapping[str, MetaTensor],
+    device: torch.device,
+    monitor: Monitor,
+    options: Options,
+    channels: Sequence[int] = (),
+) -> Prediction:
+    """Run a bundle.
 
     Args:
         bundle: Names the keys under which images and prediction travel.
@@ -35,17 +71,19 @@ def predict(
         images: Image key to (C, I, J, K) in the geometry of the input.
         device: Where the network is.
         monitor: Told of each stage and window.
-
-    Returns:
-        (C, I, J, K) on the CPU; its affine says in which grid.
+        options: How to run.
+        channels: Whose volumes are wanted.
 
     Raises:
         MemoryLimitError: Host or GPU memory ran out.
         BundleError: A step of the bundle fails on this input.
         CancelledError: The monitor was told to stop.
     """
+    import torch
+
     try:
-        return _predict(bundle, pipeline, images, device, monitor)
+        with torch.inference_mode():
+            return _predict(bundle, pipeline, images, device, monitor, options, channels)
     except DeepImagingError:
         raise
     except Exception as error:
@@ -61,89 +99,72 @@ def predict(
 
 
 def _predict(
-    bundle: Bundle, pipeline: Pipeline, images: Mapping[str, MetaTensor], device: torch.device, monitor: Monitor
-) -> MetaTensor:
-    import torch
-    from monai.data import MetaTensor
-
-    with torch.inference_mode():
-        with monitor.stage("Preprocessing"):
-            data = dict(pipeline.preprocessing(dict(images)))
-            prepared = data[bundle.input_key]
-        with monitor.stage("Network"):
-            batch = prepared.to(device)[None]
-            network = watched(pipeline.network, monitor, count_windows(prepared.shape[1:], pipeline.inferer))
-            output = pipeline.inferer(batch, network)
-            _check_finite(output)
+    bundle: Bundle,
+    pipeline: Pipeline,
+    images: Mapping[str, MetaTensor],
+    device: torch.device,
+    monitor: Monitor,
+    options: Options,
+    channels: Sequence[int],
+) -> Prediction:
+    with monitor.stage("Preprocessing"):
+        data = dict(pipeline.preprocessing(dict(images)))
+    prepared = data[bundle.input_key]
+    reference = next(iter(images.values()))
+    try:
+        recipe = read_recipe(pipeline.postprocessing, pipeline.preprocessing, bundle.pred_key, bundle.input_key)
+        windows = windows_of(pipeline.inferer, prepared.shape[1:])
+        swept = _swept(bundle, pipeline, prepared, recipe, windows, device, monitor, options, channels)
+    except (NotUnderstood, UnknownInferer, NotSeparable, UnknownOutput) as reason:
+        note = f"The bundle was run on all channels at once, as it is: {reason}."
+        final = run_as_it_is(
+            bundle, pipeline, data, device, monitor, count_windows(prepared.shape[1:], pipeline.inferer)
+        )
         with monitor.stage("Post-processing"):
-            # As MONAI's evaluator hands them on: without the batch axis, the geometry of the network's input.
-            affine = prepared.affine if isinstance(prepared, MetaTensor) else None
-            data[bundle.pred_key] = MetaTensor(
-                output[0].as_tensor() if isinstance(output, MetaTensor) else output[0], affine=affine
-            )
-            del output, batch
-            final = pipeline.postprocessing(data)[bundle.pred_key]
-    return _located(final, (next(iter(images.values())), prepared))
+            answer, notes = on_grid(located(final, (reference, prepared)), reference)
+        return Prediction(answer.numpy(), device=str(device), notes=(note, *notes))
+    with monitor.stage("Post-processing"):
+        answer, notes = _finished(swept, recipe, data, bundle, reference)
+    way = swept.way
+    return Prediction(answer, swept.volumes, str(way.device), way.precision, way.step, tuple(notes))
 
 
-def _check_finite(output: torch.Tensor) -> None:
-    """Raise BundleError where the network gave NaN or infinity: an argmax would make a label of it."""
-    if not math.isfinite(float(output.amax())) or not math.isfinite(float(output.amin())):
-        raise BundleError("The network's answer holds values that are not numbers; its weights don't fit this input.")
-
-
-def _located(final: Any, grids: Sequence[Any]) -> MetaTensor:
-    """Return the last tensor with its affine; where a step dropped that, it is told by the shape.
-
-    Args:
-        final: (C, I, J, K), or (I, J, K) where a step took the channel away; an array, a tensor or a MetaTensor.
-        grids: The images whose grid it may have, the first that fits is meant.
-
-    Raises:
-        BundleError: It has the shape of none of them.
-    """
+def _swept(
+    bundle: Bundle,
+    pipeline: Pipeline,
+    image: MetaTensor,
+    recipe: Recipe,
+    windows: Windows,
+    device: torch.device,
+    monitor: Monitor,
+    options: Options,
+    channels: Sequence[int],
+) -> Swept:
     import torch
-    from monai.data import MetaTensor
 
-    plain = torch.as_tensor(np.asarray(final.cpu() if isinstance(final, torch.Tensor) else final))
-    plain = plain[None] if plain.ndim == grids[0].ndim - 1 else plain
-    if isinstance(final, MetaTensor) and not _forgotten(final, grids):
-        return MetaTensor(plain, affine=final.affine)
-    for grid in grids:
-        if plain.shape[1:] == grid.shape[1:]:
-            return MetaTensor(plain, affine=grid.affine)
-    raise BundleError("The bundle's post-processing loses the place of its answer, which can't be told from its shape.")
+    way = Way(device, device, windows.batch, torch.float32)
+    mirror = tuple("ijk".index(letter) for letter in options.tta)
+    caller = Caller(pipeline.network, windows, padded(image.as_tensor(), windows), device, way.dtype, mirror)
 
+    def reducer(count: int) -> Reducer:
+        return recipe.reducer or reducer_for(count, bundle.labels, bundle.exclusive)
 
-def _forgotten(final: MetaTensor, grids: Sequence[Any]) -> bool:
-    """Tell whether an affine is only the identity that a tensor gets which had none."""
-    identity = np.eye(4)
-    return np.array_equal(_square(final), identity) and not any(np.array_equal(_square(g), identity) for g in grids)
+    run = Run(caller, recipe, inverse_of(image, recipe, windows), reducer, lambda count: channels, way)
+    with monitor.stage("Network"):
+        return run.go(monitor)
 
 
-def on_grid(prediction: MetaTensor, reference: MetaTensor) -> tuple[MetaTensor, list[str]]:
-    """Return the prediction on the reference's voxels, and a note where the bundle's own chain doesn't lead there.
-
-    A bundle without Invertd leaves its answer in the grid of the network; MONAI's SaveImaged then resamples it to the
-    file's, and so does this, by nearest neighbour.
-    """
-    from monai.transforms import SpatialResample
-
-    same_shape = prediction.shape[1:] == reference.shape[1:]
-    if same_shape and np.allclose(_square(prediction), _square(reference), atol=1e-3):
-        return prediction, []
-    resample = SpatialResample(mode="nearest", padding_mode="zeros")
-    resampled = resample(prediction, dst_affine=reference.affine, spatial_size=tuple(reference.shape[1:]))
-    return resampled, [
-        "The bundle leaves its answer in the network's grid; it was resampled to the input's by nearest voxel."
-    ]
-
-
-def _square(image: MetaTensor) -> npt.NDArray[np.float64]:
-    """Return the affine as (4, 4), also where MONAI keeps a picture's as (3, 3)."""
-    from monai.data.utils import to_affine_nd
-
-    return np.asarray(to_affine_nd(3, np.asarray(image.affine, dtype=np.float64)))
+def _finished(
+    swept: Swept, recipe: Recipe, data: Mapping[str, Any], bundle: Bundle, reference: MetaTensor
+) -> tuple[npt.NDArray[Any] | Masks, list[str]]:
+    """Return the answer in the reference's grid, after what the bundle does to labels or masks."""
+    answer = swept.answer
+    if recipe.inverse_first and not recipe.rest:
+        return (answer if isinstance(answer, Masks) else answer[None]), []
+    prepared = data[bundle.input_key]
+    final = run_rest(answer, recipe.rest, data, bundle.pred_key, reference if recipe.inverse_first else prepared)
+    placed, notes = on_grid(located(final, (reference, prepared)), reference)
+    return placed.numpy(), notes
 
 
 def _cause(error: BaseException) -> str:

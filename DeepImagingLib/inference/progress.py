@@ -51,6 +51,15 @@ class Monitor:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - self._started
         self.update(1.0)
 
+    @contextmanager
+    def aside(self, name: str) -> Iterator[None]:
+        """Count the time within under `name` in `seconds`, and not under the stage it is in."""
+        started = time.perf_counter()
+        yield
+        spent = time.perf_counter() - started
+        self.seconds[name] = self.seconds.get(name, 0.0) + spent
+        self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) - spent
+
     def update(self, fraction: float) -> None:
         """Report the share of the current stage that is done.
 

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel
 import numpy as np
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigWorkflow
+
+
+def stock_workflow(bundle: Path, images: Sequence[Path], output: Path, **overrides: Any) -> ConfigWorkflow:
+    """Return the bundle's own workflow for one study on the CPU, neither initialized nor run; see `run_stock`."""
+    from monai.bundle import ConfigWorkflow
+
+    data = str(images[0]) if len(images) == 1 else [str(image) for image in images]
+    settings = {"bundle_root": str(bundle), "device": "$torch.device('cpu')", "output_dir": str(output)}
+    return ConfigWorkflow(
+        config_file=str(bundle / "configs" / "inference.json"),
+        meta_file=str(bundle / "configs" / "metadata.json"),
+        logging_file=False,
+        workflow_type="infer",
+        **{**settings, "dataset#data": [{"image": data}], **overrides},
+    )
 
 
 def run_stock(bundle: Path, images: Sequence[Path], output: Path, **overrides: Any) -> np.ndarray:
@@ -19,19 +37,7 @@ def run_stock(bundle: Path, images: Sequence[Path], output: Path, **overrides: A
         output: An empty folder.
         overrides: Config ids to set to other values, "#" between the parts.
     """
-    from monai.bundle import ConfigWorkflow
-
-    data = str(images[0]) if len(images) == 1 else [str(image) for image in images]
-    workflow = ConfigWorkflow(
-        config_file=str(bundle / "configs" / "inference.json"),
-        meta_file=str(bundle / "configs" / "metadata.json"),
-        logging_file=False,
-        workflow_type="infer",
-        bundle_root=str(bundle),
-        device="$torch.device('cpu')",
-        output_dir=str(output),
-        **{"dataset#data": [{"image": data}], **overrides},
-    )
+    workflow = stock_workflow(bundle, images, output, **overrides)
     workflow.initialize()
     workflow.run()
     workflow.finalize()

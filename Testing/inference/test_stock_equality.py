@@ -11,11 +11,13 @@ import pytest
 from scipy import ndimage
 
 from DeepImagingLib import Options, run
+from DeepImagingLib.results import Segmentation
 from Testing.bundles import make_bundles as make
 from Testing.grids import AXIS_CODES, affine
 from Testing.inference.stock import run_stock
 
 FULL = Options(device="cpu", precision="full")
+TIE = 1e-4
 
 
 def write_image(path: Path, *, code: str = "LAS", seed: int = 0, shape: tuple[int, int, int] = (52, 46, 40)) -> Path:
@@ -99,7 +101,19 @@ def test_the_mask_is_that_of_stock_monai(tmp_path: Path, kind: str) -> None:
     result = run(bundle, image, FULL)
     stock = run_stock(bundle, [image], tmp_path / "stock", **STOCK_OVERRIDES.get(kind, {}))
     assert len(np.unique(stock)) > 1, "the bundle must find something, or the test tells nothing"
-    np.testing.assert_array_equal(result.layers[0], stock)
+    assert_same_but_for_ties(result, stock, bundle, image)
+
+
+def assert_same_but_for_ties(result: Segmentation, stock: np.ndarray, bundle: Path, image: Path) -> None:
+    """Labels may differ only where the two best of the values that stock compares are closer than TIE."""
+    differing = result.layers[0] != stock
+    if differing.any():
+        steps = [step["_target_"] for step in make.read_config(bundle)["postprocessing"]["transforms"]]
+        after = range(steps.index("Invertd") + 1, len(steps) - 1)
+        undecided = {f"postprocessing#transforms#{index}#_disabled_": True for index in after}
+        output = image.parent / "values"
+        best = np.sort(run_stock(bundle, [image], output, **undecided), axis=-1)
+        assert (best[..., -1] - best[..., -2])[differing].max() <= TIE
 
 
 SOME_CODES = ("RAS", "LPS", "PIR", "SRA", "AIL")
@@ -112,7 +126,7 @@ def test_the_mask_is_that_of_stock_monai_in_every_orientation(tmp_path: Path, co
     bundle = make.write_spleen_like(tmp_path / "bundle")
     image = write_image(tmp_path / "scan.nii.gz", code=code, seed=3)
     stock = run_stock(bundle, [image], tmp_path / "stock")
-    np.testing.assert_array_equal(run(bundle, image, FULL).layers[0], stock)
+    assert_same_but_for_ties(run(bundle, image, FULL), stock, bundle, image)
 
 
 def test_one_channel_a_class_is_read_as_exclusive_labels(tmp_path: Path) -> None:
@@ -120,7 +134,7 @@ def test_one_channel_a_class_is_read_as_exclusive_labels(tmp_path: Path) -> None
     image = write_image(tmp_path / "scan.nii.gz")
     result = run(bundle, image, FULL)
     assert result.exclusive
-    np.testing.assert_array_equal(result.layers[0], run_stock(bundle, [image], tmp_path / "stock")[..., 1])
+    assert_same_but_for_ties(result, run_stock(bundle, [image], tmp_path / "stock")[..., 1], bundle, image)
 
 
 def test_four_named_channels_give_the_three_overlapping_labels_of_stock_monai(tmp_path: Path) -> None:

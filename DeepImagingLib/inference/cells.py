@@ -1,0 +1,218 @@
+"""Decide labels on a finer grid from the channels of a coarser one, without making all channels fine.
+
+Linear interpolation is a convex combination of the corners of a cell. Where all eight corners have the same winner, it
+wins in the whole cell; only cells on a boundary need values, and there only classes whose largest corner reaches the
+largest of all classes' smallest corners. Both are exact. Memory is that of the answer and of a few thousand cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from DeepImagingLib.inference.inverse import OUT, Axis
+
+if TYPE_CHECKING:
+    import torch
+
+LONGEST = 4  # rows of the fine grid worked on at once between two coarse rows: 4³ values a cell and class
+CELL_BYTES = 32 << 20  # for the corner values of the cells in work
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Rows of one fine axis, in runs between the same two coarse rows.
+
+    Attributes:
+        first, second: (G,) coarse rows of a run, or OUT.
+        rows: (G, L) its fine rows, the last one repeated to the common length.
+        weight: (G, L) share of `second`, float32.
+        run: (N,) which run a fine row is in.
+    """
+
+    first: torch.Tensor
+    second: torch.Tensor
+    rows: torch.Tensor
+    weight: torch.Tensor
+    run: torch.Tensor
+
+    def __len__(self) -> int:
+        """Return the number of runs."""
+        return len(self.first)
+
+
+def runs_of(axis: Axis, device: torch.device | str = "cpu") -> Runs:
+    """Group the rows of an axis."""
+    import torch
+
+    rows = np.arange(len(axis))
+    changed = (np.diff(axis.first) != 0) | (np.diff(axis.second) != 0)
+    starts = np.concatenate([[0], np.flatnonzero(changed) + 1])
+    lengths = np.diff([*starts, len(axis)])
+    longest = -(-int(lengths.max()) // -(-int(lengths.max()) // LONGEST))
+    starts = np.concatenate([np.arange(s, s + n, longest) for s, n in zip(starts, lengths, strict=True)])
+    stops = np.concatenate([starts[1:], [len(axis)]])
+    members = np.minimum(starts[:, None] + np.arange(longest), stops[:, None] - 1)
+    run = np.searchsorted(starts, rows, side="right") - 1
+    arrays = (axis.first[starts], axis.second[starts], members, axis.weight[members].astype(np.float32), run)
+    return Runs(*(torch.as_tensor(array, device=device) for array in arrays))
+
+
+def argmax(values: torch.Tensor, axes: tuple[Axis, Axis, Axis]) -> torch.Tensor:
+    """Return the class of the largest interpolated value, the first of equals.
+
+    Args:
+        values: (n0, n1, n2, K), contiguous.
+        axes: Rows of the answer on each of these axes, in their order (`source` is not looked at).
+
+    Returns:
+        (N0, N1, N2), of torch.uint8 up to 256 classes, else torch.int16.
+    """
+    import torch
+
+    runs = tuple(runs_of(axis, values.device) for axis in axes)
+    small = torch.uint8 if values.shape[-1] <= 256 else torch.int16
+    settled, fine = _spread(values.argmax(-1).to(small), runs)
+    for part in _parts(~settled, values.shape[-1]):
+        _decide(values, runs, part, fine)
+    return fine
+
+
+def at_least(values: torch.Tensor, axes: tuple[Axis, Axis, Axis], threshold: float, *, strict: bool) -> torch.Tensor:
+    """Return where interpolated values (n0, n1, n2) reach a threshold, or exceed it; (N0, N1, N2) of torch.bool."""
+    import torch
+
+    runs = tuple(runs_of(axis, values.device) for axis in axes)
+    compare = torch.gt if strict else torch.ge
+    settled, fine = _spread(compare(values, threshold), runs, outside=bool(compare(torch.zeros(1), threshold)))
+    for cells in _parts(~settled, LONGEST**3):
+        corners = torch.stack([_picked(values, index) for index in _corners(values, runs, cells)])
+        _write(fine, runs, cells, compare(_blocks(corners, runs, cells), threshold))
+    return fine
+
+
+def interpolate(values: torch.Tensor, axes: tuple[Axis, Axis, Axis]) -> torch.Tensor:
+    """Return (n0, n1, n2) at the rows of three axes, (N0, N1, N2)."""
+    import torch
+
+    for dim, axis in enumerate(axes):
+        weight = torch.as_tensor(axis.weight, dtype=values.dtype, device=values.device)
+        ends = []
+        for rows in (axis.first, axis.second):
+            index = torch.as_tensor(rows, device=values.device)
+            end = values.index_select(dim, index.clamp_min(0))
+            ends.append(end.mul_(_along((index >= 0).to(end), dim)) if bool((index < 0).any()) else end)
+        values = ends[0].lerp_(ends[1], _along(weight, dim))
+    return values
+
+
+def _along(line: torch.Tensor, dim: int) -> torch.Tensor:
+    return line.reshape([-1 if d == dim else 1 for d in range(3)])
+
+
+def _spread(coarse: torch.Tensor, runs: tuple[Runs, ...], outside: int | bool = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return which cells have the same value at all corners (G0, G1, G2), and the first corner's in the fine grid."""
+    import torch
+
+    settled = torch.ones_like(coarse, dtype=torch.bool)
+    for dim, run in enumerate(runs):
+        first, second = (_rows(coarse, dim, index, outside) for index in (run.first, run.second))
+        settled = _rows(settled, dim, run.first, True) & _rows(settled, dim, run.second, True) & (first == second)
+        coarse = first
+    fine = coarse
+    for dim, run in enumerate(runs):
+        fine = fine.index_select(dim, run.run)
+    return settled, fine
+
+
+def _rows(values: torch.Tensor, dim: int, index: torch.Tensor, outside: int | bool) -> torch.Tensor:
+    rows = values.index_select(dim, index.clamp_min(0))
+    if bool((index < 0).any()):
+        rows.index_fill_(dim, (index < 0).nonzero()[:, 0], outside)
+    return rows
+
+
+def _decide(values: torch.Tensor, runs: tuple[Runs, ...], cells: torch.Tensor, fine: torch.Tensor) -> None:
+    """Write the winners within cells (m, 3) into the fine grid."""
+    import torch
+
+    classes = values.shape[-1]
+    flat = values.reshape(-1, classes)
+    corners = list(_corners(values, runs, cells))
+    lowest = highest = _vectors(flat, corners[0])
+    for index in corners[1:]:
+        vectors = _vectors(flat, index)
+        lowest, highest = torch.minimum(lowest, vectors), torch.maximum(highest, vectors)
+    contenders = (highest >= lowest.amax(1, keepdim=True)).nonzero()  # by cell, then by class
+    del lowest, highest, vectors
+    rank = _rank(contenders[:, 0])
+    best = torch.empty(0)
+    winner = torch.empty(0)
+    for place in range(int(rank.max()) + 1):
+        cell, class_ = contenders[rank == place].unbind(1)
+        at = [index[cell].mul(classes).add_(class_).where(index[cell] >= 0, OUT) for index in corners]
+        block = _blocks(torch.stack([_picked(flat, index) for index in at]), runs, cells[cell])
+        named = class_.to(fine.dtype)[:, None, None, None].expand_as(block)
+        if place == 0:
+            best, winner = block, named.contiguous()
+            continue
+        better = block > best[cell]
+        best[cell] = torch.where(better, block, best[cell])
+        winner[cell] = torch.where(better, named, winner[cell])
+    _write(fine, runs, cells, winner)
+
+
+def _corners(values: torch.Tensor, runs: tuple[Runs, ...], cells: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield the flat index of each of eight corners of cells (m, 3), the last axis fastest; OUT for one outside."""
+    ends = [(run.first[cells[:, dim]], run.second[cells[:, dim]]) for dim, run in enumerate(runs)]
+    for i, j, k in product(*ends):
+        index = (i * values.shape[1] + j) * values.shape[2] + k
+        yield index.where((i >= 0) & (j >= 0) & (k >= 0), OUT)
+
+
+def _parts(chosen: torch.Tensor, values: int) -> Iterator[torch.Tensor]:
+    """Yield the places (m, 3) of chosen cells, as many at once as may hold `values` numbers each."""
+    import torch
+
+    places = chosen.nonzero()
+    if len(places):
+        yield from torch.split(places, max(CELL_BYTES // (4 * values), 1))
+
+
+def _picked(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Return values at flat indices, zero where one is OUT."""
+    return values.view(-1)[index.clamp_min(0)].mul_(index >= 0)
+
+
+def _vectors(flat: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    vectors = flat.index_select(0, index.clamp_min(0))
+    return vectors.mul_((index >= 0)[:, None]) if bool((index < 0).any()) else vectors
+
+
+def _rank(cell: torch.Tensor) -> torch.Tensor:
+    """Return the how manieth of its cell each entry of a sorted list is."""
+    import torch
+
+    places = torch.arange(len(cell), device=cell.device)
+    starts = torch.ones_like(cell, dtype=torch.bool)
+    starts[1:] = cell[1:] != cell[:-1]
+    return places - torch.where(starts, places, 0).cummax(0).values
+
+
+def _blocks(corners: torch.Tensor, runs: tuple[Runs, ...], cells: torch.Tensor) -> torch.Tensor:
+    """Return the values within cells (m, L0, L1, L2) from those at their corners (8, m)."""
+    shares = [run.weight[cells[:, dim]] for dim, run in enumerate(runs)]
+    block = corners.T.reshape(-1, 2, 2, 2)
+    block = block[:, 0, None].lerp(block[:, 1, None], shares[0][:, :, None, None])
+    block = block[:, :, 0, None].lerp(block[:, :, 1, None], shares[1][:, None, :, None])
+    return block[..., 0, None].lerp(block[..., 1, None], shares[2][:, None, None, :])
+
+
+def _write(fine: torch.Tensor, runs: tuple[Runs, ...], cells: torch.Tensor, blocks: torch.Tensor) -> None:
+    i, j, k = (run.rows[cells[:, dim]] for dim, run in enumerate(runs))
+    index = (i[:, :, None, None] * fine.shape[1] + j[:, None, :, None]) * fine.shape[2] + k[:, None, None, :]
+    fine.view(-1)[index.reshape(-1)] = blocks.reshape(-1)

@@ -1,0 +1,101 @@
+"""Call the network on windows of an image, mirrored too where that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from DeepImagingLib.inference.windows import Shape, Windows
+
+
+class UnknownOutput(Exception):
+    """A network answers with something else than channels over its window."""
+
+
+@dataclass
+class Caller:
+    """A network, and how it is called at present.
+
+    Attributes:
+        network: In evaluation mode, on `device`.
+        windows: Over `image`.
+        image: (C, I, J, K), padded to the windows' grid.
+        device: Where the network is.
+        dtype: Of its arithmetic; torch.float32 is the network as it is.
+        mirror: Axes along which each window is also seen mirrored.
+    """
+
+    network: torch.nn.Module
+    windows: Windows
+    image: torch.Tensor
+    device: torch.device
+    dtype: torch.dtype
+    mirror: tuple[int, ...] = ()
+
+    def __call__(self, starts: Sequence[Shape]) -> torch.Tensor:
+        """Return the network's outputs (B, K, I, J, K) for the windows that start there.
+
+        Raises:
+            UnknownOutput: They aren't one tensor in the windows' own size.
+        """
+        import torch
+
+        batch = torch.stack([self.image[self._box(start)] for start in starts]).to(self.device)
+        ways = list(_subsets(self.mirror))
+        output = self._seen(batch, ways[0])
+        for axes in ways[1:]:
+            output += self._seen(batch, axes)
+        return output.div_(len(ways)) if len(ways) > 1 else output
+
+    def _box(self, start: Shape) -> tuple[slice, ...]:
+        sides = (slice(first, first + n) for first, n in zip(start, self.windows.window, strict=True))
+        return (slice(None), *sides)
+
+    def _seen(self, batch: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+        """Return the outputs as seen mirrored along axes, mirrored back."""
+        import torch
+
+        dims = [axis + 2 for axis in axes]
+        seen = batch.flip(dims) if dims else batch
+        flat = self.windows.flat
+        seen = seen if flat is None else seen.squeeze(flat + 2)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            output = self.network(seen)
+        if not isinstance(output, torch.Tensor) or output.shape[2:] != seen.shape[2:] or len(output) != len(seen):
+            raise UnknownOutput("the network's output isn't in the size of its window")
+        output = output if flat is None else output.unsqueeze(flat + 2)
+        return output.flip(dims) if dims else output
+
+
+def padded(image: torch.Tensor, windows: Windows) -> torch.Tensor:
+    """Return an image (C, I, J, K) or (C, I, J) with the margins that the windows ask for, as a volume."""
+    import torch
+
+    image = image if image.ndim == 4 else image[..., None]
+    if not any((*windows.before, *windows.after)):
+        return image
+    mode, value = windows.padding
+    margins: list[int] = []
+    for axis in reversed(range(3)):
+        margins += (windows.before[axis], windows.after[axis])
+    # A picture's third axis is none of its own: other modes than a constant pad no more axes than there are.
+    if windows.flat == 2 and margins[:2] == [0, 0] and mode != "constant":
+        return torch.nn.functional.pad(image[None, ..., 0], margins[2:], mode, value)[0][..., None]
+    return torch.nn.functional.pad(image[None], margins, mode, value)[0]
+
+
+def _subsets(axes: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    for count in range(len(axes) + 1):
+        yield from combinations(axes, count)
+
+
+def memory_format(windows: Windows) -> Any:
+    """Return the layout of memory that convolutions over these windows like best."""
+    import torch
+
+    return torch.channels_last_3d if windows.flat is None else torch.channels_last

@@ -1,0 +1,113 @@
+"""What is kept of finished slabs, in the result's grid: labels, masks, volumes of chosen channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from DeepImagingLib.inference import cells
+from DeepImagingLib.inference.inverse import OUT, Axis, Inverse
+from DeepImagingLib.tasks.segmentation import BITS, Argmax, Masks, Reducer, Threshold
+
+if TYPE_CHECKING:
+    import torch
+
+Axes = tuple[Axis, Axis, Axis]
+Place = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+Activation = Callable[["torch.Tensor"], "torch.Tensor"]
+"""Of values (n1, n2, K)."""
+
+
+class Keeper(Protocol):
+    """Keeps what it needs of values that are given once and let go then."""
+
+    def keep(self, values: torch.Tensor, axes: Axes, place: Place) -> None:
+        """Take values (n0, n1, n2, K) and the rows between them; `place` gives where these lie in (I, J, K)."""
+
+
+class Labels:
+    """Keeps the winner of each voxel, as `labels` (I, J, K)."""
+
+    def __init__(self, shape: tuple[int, ...], channels: int) -> None:
+        self.labels = np.zeros(shape, np.uint8 if channels <= 256 else np.uint16)
+
+    def keep(self, values: torch.Tensor, axes: Axes, place: Place) -> None:
+        """Decide the rows."""
+        place(self.labels)[...] = cells.argmax(values, axes).cpu().numpy()
+
+
+class Covers:
+    """Keeps which channels pass a threshold at each voxel, as `masks`."""
+
+    def __init__(self, shape: tuple[int, ...], channels: int, threshold: Threshold) -> None:
+        self.masks = Masks(channels, shape)
+        self._threshold = threshold
+
+    def keep(self, values: torch.Tensor, axes: Axes, place: Place) -> None:
+        """Decide the rows, channel by channel."""
+        for channel in range(values.shape[-1]):
+            plane = values[..., channel].contiguous()
+            mask = cells.at_least(plane, axes, self._threshold.value, strict=self._threshold.strict).cpu().numpy()
+            place(self.masks.bits[channel // BITS])[...] |= mask.view(np.uint8) << channel % BITS
+
+
+class Volumes:
+    """Keeps chosen channels as they are, as `volumes`: channel to (I, J, K) float32."""
+
+    def __init__(self, shape: tuple[int, ...], channels: Sequence[int], activation: Activation) -> None:
+        self.volumes = {channel: np.zeros(shape, np.float32) for channel in channels}
+        self._activation = activation
+
+    def keep(self, values: torch.Tensor, axes: Axes, place: Place) -> None:
+        """Interpolate the rows, channel by channel."""
+        import torch
+
+        for channel, volume in self.volumes.items():
+            share = torch.stack([self._activation(plane)[..., channel] for plane in values])
+            place(volume)[...] = cells.interpolate(share, axes).cpu().numpy()
+
+
+def keeper_of(reducer: Reducer, shape: tuple[int, ...], channels: int) -> Labels | Covers:
+    """Return what keeps a reducer's answer."""
+    return Labels(shape, channels) if isinstance(reducer, Argmax) else Covers(shape, channels, reducer)
+
+
+class Mapped:
+    """Hands each row of the result to keepers as soon as the planes it lies between are finished.
+
+    Args:
+        inverse: From the grid that is swept to the result's.
+        order: The axes of that grid, as the sweep has them.
+        keepers: Who gets the rows.
+    """
+
+    def __init__(self, inverse: Inverse, order: Sequence[int], keepers: Sequence[Keeper]) -> None:
+        sources = [axis.source for axis in inverse.axes]
+        self._layout = tuple(sources.index(axis) for axis in order)
+        along, second, third = (inverse.axes[index] for index in self._layout)
+        self._axes = (along, second, third)
+        self._keepers = keepers
+        self._ready = np.maximum(along.first, along.second)  # the last plane each row waits for
+        self._from = OUT
+
+    def take(self, values: torch.Tensor, first: int, stop: int) -> None:
+        """Keep the rows that planes `first` to `stop` (exclusive), given as values (P, n1, n2, K), complete."""
+        ready = np.flatnonzero((self._ready >= self._from) & (self._ready < stop))
+        for rows in np.split(ready, np.flatnonzero(np.diff(ready) > 1) + 1):
+            if len(rows):
+                self._keep(values, first, rows)
+        self._from = stop
+
+    def _keep(self, values: torch.Tensor, first: int, rows: npt.NDArray[np.int64]) -> None:
+        """Keep a range of rows."""
+        along = self._axes[0].take(rows)
+        axes = (along.shifted(-first), *self._axes[1:])
+
+        def place(result: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return result.transpose(self._layout)[rows[0] : rows[-1] + 1]
+
+        for keeper in self._keepers:
+            keeper.keep(values, axes, place)

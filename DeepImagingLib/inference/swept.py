@@ -1,0 +1,167 @@
+"""Run a bundle slab by slab: windows are added up, finished slabs mapped back, decided and let go."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from DeepImagingLib.inference.inverse import Inverse, identity, read_inverse
+from DeepImagingLib.inference.ladder import Way, step_down
+from DeepImagingLib.inference.memory import is_out_of_memory, release
+from DeepImagingLib.inference.network import Caller
+from DeepImagingLib.inference.recipe import Recipe
+from DeepImagingLib.inference.reduce import Activation, Labels, Mapped, Volumes, keeper_of
+from DeepImagingLib.inference.sweep import Sweep
+from DeepImagingLib.tasks.segmentation import Argmax, Masks, Reducer
+
+if TYPE_CHECKING:
+    import torch
+    from monai.data import MetaTensor
+
+    from DeepImagingLib.inference.progress import Monitor
+    from DeepImagingLib.inference.windows import Windows
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep leaves.
+
+    Attributes:
+        answer: Labels (I, J, K), or masks of as many.
+        volumes: Channel to its probability (I, J, K), float32.
+        way: How it was computed in the end.
+    """
+
+    answer: npt.NDArray[Any] | Masks
+    volumes: dict[int, npt.NDArray[np.float32]]
+    way: Way
+
+
+class Run:
+    """One sweep over one image.
+
+    Args:
+        caller: The network over its windows.
+        recipe: What becomes of its channels.
+        inverse: From the windows' grid to the result's, of three axes.
+        reducer: Given the number of channels.
+        channels: Wanted as volumes, given their number.
+        way: How to compute; `caller` is made for it.
+    """
+
+    def __init__(
+        self,
+        caller: Caller,
+        recipe: Recipe,
+        inverse: Inverse,
+        reducer: Callable[[int], Reducer],
+        channels: Callable[[int], Sequence[int]],
+        way: Way,
+    ) -> None:
+        self._caller = caller
+        self._recipe = recipe
+        self._inverse = inverse
+        self._reducer = reducer
+        self._channels = channels
+        self._way = way
+        self._sweep: Sweep | None = None
+        self._keepers: list[Any] = []
+
+    def go(self, monitor: Monitor) -> Swept:
+        """Run all windows.
+
+        Raises:
+            MemoryLimitError: Memory ran out, and nothing is left to give.
+            CancelledError: The monitor was told to stop.
+            UnknownOutput: The network's output can't be swept.
+        """
+        starts = self._caller.windows.starts
+        done = 0
+        while done < len(starts):
+            monitor.update(done / len(starts))
+            outputs = self._attempt(lambda: self._caller(starts[done : done + self._way.batch]))  # noqa: B023
+            with monitor.aside("Post-processing"):
+                sweep = self._sweep or self._start(outputs.shape[1], monitor)
+                for start, output in zip(starts[done:], outputs):
+                    self._attempt(lambda: sweep.add(start, output))  # noqa: B023
+            done += len(outputs)
+            del outputs, output
+        with monitor.aside("Post-processing"):
+            self._attempt(sweep.end)
+        keeper, *others = self._keepers
+        answer = keeper.labels if isinstance(keeper, Labels) else keeper.masks
+        return Swept(answer, others[0].volumes if others else {}, self._way)
+
+    def _start(self, channels: int, monitor: Monitor) -> Sweep:
+        reducer = self._reducer(channels)
+        shape = self._inverse.shape
+        self._keepers = [keeper_of(reducer, shape, channels)]
+        wanted = self._channels(channels)
+        if wanted:
+            shown = "" if self._recipe.activation else "softmax" if isinstance(reducer, Argmax) else "sigmoid"
+            self._keepers.append(Volumes(shape, wanted, ACTIVATIONS[shown]))
+        windows = self._caller.windows
+        mapped = Mapped(self._inverse, windows.order, self._keepers)
+        finish = ACTIVATIONS[self._recipe.activation]
+        self._sweep = self._attempt(lambda: Sweep(windows, channels, finish, mapped.take, self._way.store))
+        return self._sweep
+
+    def _attempt(self, action: Callable[[], T]) -> T:
+        """Do what may need more memory than there is, again after each step down."""
+        while True:
+            try:
+                return action()
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                lower = step_down(self._way)
+                if lower is None:
+                    raise
+            self._take(lower)  # beyond the error, whose frames hold what must be let go first
+
+    def _take(self, way: Way) -> None:
+        log.warning("Memory ran out; going on %s.", way.step)
+        self._way = way
+        self._caller.network.to(way.device)
+        self._caller.device, self._caller.dtype = way.device, way.dtype
+        if self._sweep is not None:
+            self._sweep.move(way.store)
+        release()
+
+
+def _softmax(values: torch.Tensor) -> torch.Tensor:
+    return values.softmax(-1)
+
+
+def _sigmoid(values: torch.Tensor) -> torch.Tensor:
+    return values.sigmoid()
+
+
+def _as_they_are(values: torch.Tensor) -> torch.Tensor:
+    return values
+
+
+ACTIVATIONS: dict[str, Activation] = {"": _as_they_are, "softmax": _softmax, "sigmoid": _sigmoid}
+
+
+def inverse_of(image: MetaTensor, recipe: Recipe, windows: Windows) -> Inverse:
+    """Return the way from the windows' grid to that in which the recipe decides, of three axes.
+
+    Raises:
+        NotSeparable: It can't be told axis by axis.
+    """
+    affine = np.eye(4)
+    inverse = read_inverse(image, nearest=recipe.nearest) if recipe.inverse_first else identity(image.shape[1:], affine)
+    axes = [axis.shifted(windows.before[axis.source]) for axis in inverse.axes]
+    if len(axes) == 2:
+        axes += identity((1, 1, 1), affine).axes[2:]
+    return replace(inverse, axes=tuple(axes))
