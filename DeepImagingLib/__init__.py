@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from DeepImagingLib.bundles import load_bundle as load_bundle
     from DeepImagingLib.options import Options as Options
+    from DeepImagingLib.road import plan as plan
     from DeepImagingLib.road import run as run
 
 __version__ = "0.1.0"
-__all__ = ["Options", "__version__", "load_bundle", "run"]
+__all__ = ["Options", "__version__", "load_bundle", "plan", "run"]
 
-_HOME = {"run": "road", "load_bundle": "bundles", "Options": "options"}
+_HOME = {"run": "road", "plan": "road", "load_bundle": "bundles", "Options": "options"}
 
 
 def __getattr__(name: str) -> Any:

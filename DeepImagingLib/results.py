@@ -70,6 +70,7 @@ class Provenance:
         versions: Library name to version.
         seconds: Stage name to wall-clock seconds.
         peak_memory: Highest resident set size of the process so far, in bytes.
+        plan: How the run was to be computed and what that takes, in a sentence.
         notes: Plain sentences about what was adapted (filled NaN, skipped steps).
     """
 
@@ -85,6 +86,7 @@ class Provenance:
     seconds: Mapping[str, float]
     peak_memory: int
     notes: tuple[str, ...] = ()
+    plan: str = ""
 
 
 @dataclass(frozen=True, repr=False)

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from DeepImagingLib.inference import checks
 from DeepImagingLib.inference.device import choose_device
 from DeepImagingLib.inference.inputs import Image, Prepared, gather, label_of, prepare
 from DeepImagingLib.inference.memory import peak_memory
-from DeepImagingLib.inference.predict import Prediction, predict
+from DeepImagingLib.inference.predict import Prediction, foresee, predict
 from DeepImagingLib.inference.progress import Monitor, Progress
 from DeepImagingLib.inference.region import crop, paste
 from DeepImagingLib.options import Options
@@ -31,6 +32,8 @@ from DeepImagingLib.tasks.laterality import laterality_warning
 if TYPE_CHECKING:
     import torch
     from monai.data import MetaTensor
+
+    from DeepImagingLib.inference.plan import AsItIs, Plan
 
 log = logging.getLogger(__name__)
 
@@ -73,22 +76,9 @@ def run(
         >>> result.millilitres()["liver"]  # doctest: +SKIP
     """
     monitor = Monitor(progress, cancel)
-    loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-    if loaded.task not in RUNNABLE:
-        raise BundleError(f"The bundle {loaded.name!r} is for {loaded.task}; this version runs segmentation bundles.")
-    with monitor.stage("Checking the input"):
-        prepared = prepare(loaded, inputs)
-        regions = {name: crop(image, options.roi) for name, image in prepared.by_name.items()}
-        for name, region in regions.items():
-            checks.check_not_constant(region, label_of(name, regions))
-    with monitor.stage("Loading the model"):
-        device = choose_device(options.device)
-        with warnings.catch_warnings():
-            # MONAI warns of defaults that change, which is for a bundle's author and not for its user.
-            warnings.simplefilter("ignore", FutureWarning)
-            pipeline = build(loaded, device)
-    wanted = segmentation.channels_of(options.probabilities, loaded.labels)
-    prediction = predict(loaded, pipeline, gather(loaded, regions), device, monitor, options, list(wanted.values()))
+    start = _started(bundle, inputs, options, monitor, build)
+    loaded, prepared, wanted = start.bundle, start.prepared, start.wanted
+    prediction = predict(*start.arguments(monitor, options))
     with monitor.stage("Collecting"):
         layers, segments, exclusive = segmentation.decode(prediction.answer, loaded.labels, loaded.exclusive)
         layers = _whole(layers, prepared, options, loaded)
@@ -102,6 +92,70 @@ def run(
     notes = (*loaded.notes, *prepared.notes, *prediction.notes, *([sides] if sides else []))
     provenance = _provenance(loaded, prepared.by_name, options, prediction, monitor.seconds, notes)
     return Segmentation(layers, affine, segments, exclusive, provenance, probability)
+
+
+def plan(
+    bundle: Bundle | str | Path,
+    inputs: Image | Mapping[str, Image],
+    options: Options = DEFAULTS,
+    progress: Callable[[Progress], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+    *,
+    build: Callable[[Bundle, torch.device], Pipeline] = Bundle.build,
+) -> Plan | AsItIs:
+    """Tell how `run` would compute and what that takes, without running more than one window.
+
+    Arguments and errors are those of `run`; what won't fit raises MemoryLimitError here already.
+
+    Example:
+        >>> plan("torso_ct_segmentation", "ct.nii.gz").sentence  # doctest: +SKIP
+        '27 windows on cpu, 4 at once, bfloat16 precision, 0.9 GB of 13.2 GB of memory, about 6 s.'
+    """
+    monitor = Monitor(progress, cancel)
+    return foresee(*_started(bundle, inputs, options, monitor, build).arguments(monitor, options))
+
+
+@dataclass(frozen=True)
+class _Start:
+    """All that a run begins with."""
+
+    bundle: Bundle
+    prepared: Prepared
+    regions: Mapping[str, MetaTensor]
+    pipeline: Pipeline
+    device: torch.device
+    wanted: Mapping[str, int]
+
+    def arguments(self, monitor: Monitor, options: Options) -> tuple[Any, ...]:
+        """Return what `predict` and `foresee` take."""
+        images = gather(self.bundle, self.regions)
+        return self.bundle, self.pipeline, images, self.device, monitor, options, list(self.wanted.values())
+
+
+def _started(
+    bundle: Bundle | str | Path,
+    inputs: Image | Mapping[str, Image],
+    options: Options,
+    monitor: Monitor,
+    build: Callable[[Bundle, torch.device], Pipeline],
+) -> _Start:
+    """Read and check what a run is given, and build the bundle."""
+    loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    if loaded.task not in RUNNABLE:
+        raise BundleError(f"The bundle {loaded.name!r} is for {loaded.task}; this version runs segmentation bundles.")
+    wanted = segmentation.channels_of(options.probabilities, loaded.labels)
+    with monitor.stage("Checking the input"):
+        prepared = prepare(loaded, inputs)
+        regions = {name: crop(image, options.roi) for name, image in prepared.by_name.items()}
+        for name, region in regions.items():
+            checks.check_not_constant(region, label_of(name, regions))
+    with monitor.stage("Loading the model"):
+        device = choose_device(options.device)
+        with warnings.catch_warnings():
+            # MONAI warns of defaults that change, which is for a bundle's author and not for its user.
+            warnings.simplefilter("ignore", FutureWarning)
+            pipeline = build(loaded, device)
+    return _Start(loaded, prepared, regions, pipeline, device, wanted)
 
 
 def _whole(layers: npt.NDArray[Any], prepared: Prepared, options: Options, bundle: Bundle) -> npt.NDArray[Any]:
@@ -127,6 +181,7 @@ def _provenance(
         device=prediction.device,
         precision=prediction.precision,
         memory_step=prediction.memory_step,
+        plan=prediction.plan,
         versions={"DeepImaging": __version__} | {name: metadata.version(name) for name in LIBRARIES},
         seconds={name: round(value, 3) for name, value in seconds.items()},
         peak_memory=peak_memory(),

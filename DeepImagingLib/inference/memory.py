@@ -1,11 +1,23 @@
-"""How much memory the process has needed, and what it says when there is none left."""
+"""How much memory there is, how much a step takes, and what it looks like when there is none left."""
 
 from __future__ import annotations
 
+import gc
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 KIB = 1024
 PHRASES = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
+SAMPLING = 0.002
+DEVICE_SHARE, HOST_SHARE = 0.8, 0.6
+CGROUP = Path("/sys/fs/cgroup")
 
 
 def peak_memory() -> int:
@@ -28,10 +40,85 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def release() -> None:
     """Give back what is no longer held, of the host and of GPUs."""
-    import gc
-
     import torch
 
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that are free on a device: of a GPU, or of what this process may still take of the host."""
+    import psutil
+    import torch
+
+    if device.type == "cuda":
+        # What torch keeps for itself without using it can be used again.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
+    return max(min(int(psutil.virtual_memory().available), *_limits()), 0)
+
+
+def share(device: torch.device) -> float:
+    """Return which part of the free memory of a device a run may take unless told otherwise."""
+    return HOST_SHARE if device.type == "cpu" else DEVICE_SHARE
+
+
+def _limits() -> Iterator[int]:
+    """Yield what is left within each limit that is set for this process: by a container, or by `ulimit`."""
+    yield sys.maxsize
+    try:
+        limit = (CGROUP / "memory.max").read_text().strip()
+        if limit != "max":
+            yield int(limit) - int((CGROUP / "memory.current").read_text())
+    except (OSError, ValueError):
+        pass  # no such limit here
+    if sys.platform == "win32":
+        return
+    import resource
+
+    import psutil
+
+    used = psutil.Process().memory_info()
+    for kind, taken in ((resource.RLIMIT_AS, used.vms), (resource.RLIMIT_DATA, getattr(used, "data", used.rss))):
+        soft, _ = resource.getrlimit(kind)
+        if soft != resource.RLIM_INFINITY:
+            yield soft - taken
+
+
+class Usage:
+    """The bytes that a step took at most, once it has ended."""
+
+    peak = 0
+
+
+@contextmanager
+def measured(device: torch.device) -> Iterator[Usage]:
+    """Measure what the step within takes on a device at most, above what was taken before."""
+    import torch
+
+    usage = Usage()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        yield usage
+        usage.peak = torch.cuda.max_memory_allocated(device) - before
+        return
+    import psutil
+
+    process, ended = psutil.Process(), threading.Event()
+    before = process.memory_info().rss
+
+    def sample() -> None:
+        while not ended.wait(SAMPLING):
+            usage.peak = max(usage.peak, process.memory_info().rss - before)
+
+    watcher = threading.Thread(target=sample, daemon=True)
+    watcher.start()
+    try:
+        yield usage
+    finally:
+        ended.set()
+        watcher.join()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from itertools import combinations, takewhile
+from typing import TYPE_CHECKING
+
+from DeepImagingLib.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +30,7 @@ class Caller:
         device: Where the network is.
         dtype: Of its arithmetic; torch.float32 is the network as it is.
         mirror: Axes along which each window is also seen mirrored.
+        known: Outputs of windows that were computed already, by their start.
     """
 
     network: torch.nn.Module
@@ -36,6 +39,28 @@ class Caller:
     device: torch.device
     dtype: torch.dtype
     mirror: tuple[int, ...] = ()
+    known: dict[Shape, torch.Tensor] = field(default_factory=dict)
+
+    def use(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Compute there, and so; half precision likes channels last."""
+
+        self.device, self.dtype = device, dtype
+        self.network.to(device=device, memory_format=self._layout)  # type: ignore[call-overload]
+
+    @property
+    def _layout(self) -> torch.memory_format:
+        import torch
+
+        if self.dtype == torch.float32:
+            return torch.contiguous_format
+        return torch.channels_last_3d if self.windows.flat is None else torch.channels_last
+
+    def next(self, first: int, count: int) -> torch.Tensor:
+        """Return the outputs (B, K, I, J, K) of up to `count` windows from the `first`; those known already alone."""
+        starts = self.windows.starts[first : first + count]
+        if starts[0] in self.known:
+            return self.known.pop(starts[0])
+        return self(list(takewhile(lambda start: start not in self.known, starts)))
 
     def __call__(self, starts: Sequence[Shape]) -> torch.Tensor:
         """Return the network's outputs (B, K, I, J, K) for the windows that start there.
@@ -64,6 +89,7 @@ class Caller:
         seen = batch.flip(dims) if dims else batch
         flat = self.windows.flat
         seen = seen if flat is None else seen.squeeze(flat + 2)
+        seen = seen.contiguous(memory_format=self._layout)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             output = self.network(seen)
         if not isinstance(output, torch.Tensor) or output.shape[2:] != seen.shape[2:] or len(output) != len(seen):
@@ -94,8 +120,14 @@ def _subsets(axes: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
         yield from combinations(axes, count)
 
 
-def memory_format(windows: Windows) -> Any:
-    """Return the layout of memory that convolutions over these windows like best."""
-    import torch
+def mirror_axes(letters: str, windows: Windows) -> tuple[int, ...]:
+    """Return the axes that letters of "ijk" name.
 
-    return torch.channels_last_3d if windows.flat is None else torch.channels_last
+    Raises:
+        InputError: The network doesn't see one of them.
+    """
+    axes = tuple("ijk".index(letter) for letter in letters)
+    if windows.flat in axes:
+        letter = letters[axes.index(windows.flat)]
+        raise InputError(f"The network works on slices and doesn't see axis {letter!r}; leave it out of tta.")
+    return axes

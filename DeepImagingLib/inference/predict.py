@@ -5,7 +5,10 @@ This is the one place where the pieces of a bundle run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +17,17 @@ import numpy.typing as npt
 
 from DeepImagingLib.errors import BundleError, DeepImagingError, MemoryLimitError
 from DeepImagingLib.inference.inverse import NotSeparable
-from DeepImagingLib.inference.ladder import Way
+from DeepImagingLib.inference.ladder import AS_PLANNED
 from DeepImagingLib.inference.memory import is_out_of_memory
-from DeepImagingLib.inference.network import Caller, UnknownOutput, padded
+from DeepImagingLib.inference.network import Caller, UnknownOutput, mirror_axes, padded
+from DeepImagingLib.inference.plan import AsItIs, Plan, limits, make_plan, need_of, starting_way
+from DeepImagingLib.inference.probe import probe
 from DeepImagingLib.inference.recipe import NotUnderstood, Recipe, read_recipe
 from DeepImagingLib.inference.rest import run_rest
 from DeepImagingLib.inference.stock import located, on_grid, run_as_it_is
 from DeepImagingLib.inference.swept import Run, Swept, inverse_of
-from DeepImagingLib.inference.windows import UnknownInferer, Windows, count_windows, windows_of
-from DeepImagingLib.tasks.segmentation import Masks, Reducer, reducer_for
+from DeepImagingLib.inference.windows import UnknownInferer, count_windows, windows_of
+from DeepImagingLib.tasks.segmentation import BITS, Argmax, Masks, reducer_for
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +36,11 @@ if TYPE_CHECKING:
     from DeepImagingLib.bundles import Bundle, Pipeline
     from DeepImagingLib.inference.progress import Monitor
     from DeepImagingLib.options import Options
+
+log = logging.getLogger(__name__)
+
+NOT_SWEPT = (NotUnderstood, UnknownInferer, NotSeparable, UnknownOutput)
+"""Why a bundle is run as it is."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,7 @@ class Prediction:
         device: Where it was computed in the end.
         precision: "full", or the name of the arithmetic.
         memory_step: What gave when memory ran out.
+        plan: How it was meant to be computed, in a sentence.
         notes: What is to be told.
     """
 
@@ -50,7 +61,8 @@ class Prediction:
     volumes: Mapping[int, npt.NDArray[np.float32]] = field(default_factory=dict)
     device: str = "cpu"
     precision: str = "full"
-    memory_step: str = "as planned"
+    memory_step: str = AS_PLANNED
+    plan: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -81,9 +93,15 @@ def predict(
     """
     import torch
 
+    with _told(bundle, device), torch.inference_mode():
+        return _predict(bundle, pipeline, images, device, monitor, options, channels)
+
+
+@contextmanager
+def _told(bundle: Bundle, device: torch.device) -> Iterator[None]:
+    """Turn whatever a bundle raises into one sentence."""
     try:
-        with torch.inference_mode():
-            return _predict(bundle, pipeline, images, device, monitor, options, channels)
+        yield
     except DeepImagingError:
         raise
     except Exception as error:
@@ -112,10 +130,10 @@ def _predict(
     prepared = data[bundle.input_key]
     reference = next(iter(images.values()))
     try:
-        recipe = read_recipe(pipeline.postprocessing, pipeline.preprocessing, bundle.pred_key, bundle.input_key)
-        windows = windows_of(pipeline.inferer, prepared.shape[1:])
-        swept = _swept(bundle, pipeline, prepared, recipe, windows, device, monitor, options, channels)
-    except (NotUnderstood, UnknownInferer, NotSeparable, UnknownOutput) as reason:
+        with monitor.stage("Network"):
+            ready = _ready(bundle, pipeline, prepared, device, options, channels)
+            swept = ready.run.go(monitor)
+    except NOT_SWEPT as reason:
         note = f"The bundle was run on all channels at once, as it is: {reason}."
         final = run_as_it_is(
             bundle, pipeline, data, device, monitor, count_windows(prepared.shape[1:], pipeline.inferer)
@@ -124,34 +142,72 @@ def _predict(
             answer, notes = on_grid(located(final, (reference, prepared)), reference)
         return Prediction(answer.numpy(), device=str(device), notes=(note, *notes))
     with monitor.stage("Post-processing"):
-        answer, notes = _finished(swept, recipe, data, bundle, reference)
+        answer, notes = _finished(swept, ready.recipe, data, bundle, reference)
     way = swept.way
-    return Prediction(answer, swept.volumes, str(way.device), way.precision, way.step, tuple(notes))
+    return Prediction(
+        answer, swept.volumes, str(way.device), way.precision, way.step, ready.plan.sentence, tuple(notes)
+    )
 
 
-def _swept(
+def foresee(
     bundle: Bundle,
     pipeline: Pipeline,
-    image: MetaTensor,
-    recipe: Recipe,
-    windows: Windows,
+    images: Mapping[str, MetaTensor],
     device: torch.device,
     monitor: Monitor,
     options: Options,
-    channels: Sequence[int],
-) -> Swept:
+    channels: Sequence[int] = (),
+) -> Plan | AsItIs:
+    """Return how a run will go, without running it but for one window; arguments and errors as of `predict`."""
     import torch
 
-    way = Way(device, device, windows.batch, torch.float32)
-    mirror = tuple("ijk".index(letter) for letter in options.tta)
+    with _told(bundle, device), torch.inference_mode():
+        with monitor.stage("Preprocessing"):
+            prepared = pipeline.preprocessing(dict(images))[bundle.input_key]
+        with monitor.stage("Network"):
+            try:
+                return _ready(bundle, pipeline, prepared, device, options, channels).plan
+            except NOT_SWEPT as reason:
+                return AsItIs(str(reason))
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A sweep about to run, what becomes of its answer, and what was planned."""
+
+    run: Run
+    recipe: Recipe
+    plan: Plan
+
+
+def _ready(
+    bundle: Bundle,
+    pipeline: Pipeline,
+    image: MetaTensor,
+    device: torch.device,
+    options: Options,
+    channels: Sequence[int],
+) -> Ready:
+    """Return a sweep that is planned, its first window tried.
+
+    Raises:
+        NotUnderstood, UnknownInferer, NotSeparable, UnknownOutput: The bundle can't be swept.
+        MemoryLimitError: It won't fit.
+    """
+    recipe = read_recipe(pipeline.postprocessing, pipeline.preprocessing, bundle.pred_key, bundle.input_key)
+    windows = windows_of(pipeline.inferer, image.shape[1:])
+    inverse = inverse_of(image, recipe, windows)
+    allowed = limits(device, options.memory_limit)
+    way = starting_way(device, windows, options.precision)
+    mirror = mirror_axes(options.tta, windows)
     caller = Caller(pipeline.network, windows, padded(image.as_tensor(), windows), device, way.dtype, mirror)
-
-    def reducer(count: int) -> Reducer:
-        return recipe.reducer or reducer_for(count, bundle.labels, bundle.exclusive)
-
-    run = Run(caller, recipe, inverse_of(image, recipe, windows), reducer, lambda count: channels, way)
-    with monitor.stage("Network"):
-        return run.go(monitor)
+    told = probe(caller, way)
+    reducer = recipe.reducer or reducer_for(told.channels, bundle.labels, bundle.exclusive)
+    masks = 1 if isinstance(reducer, Argmax) else -(-told.channels // BITS)
+    need = need_of(windows, told, math.prod(inverse.shape), masks, len(channels))
+    plan = make_plan(way, windows, told, need, allowed)
+    log.info("%s: %s", bundle.name, plan.sentence)
+    return Ready(Run(caller, recipe, inverse, reducer, told.channels, channels, plan.way), recipe, plan)
 
 
 def _finished(

@@ -53,8 +53,9 @@ class Run:
         caller: The network over its windows.
         recipe: What becomes of its channels.
         inverse: From the windows' grid to the result's, of three axes.
-        reducer: Given the number of channels.
-        channels: Wanted as volumes, given their number.
+        reducer: What becomes of the channels of a voxel.
+        channels: How many there are.
+        shown: Those wanted as volumes.
         way: How to compute; `caller` is made for it.
     """
 
@@ -63,18 +64,21 @@ class Run:
         caller: Caller,
         recipe: Recipe,
         inverse: Inverse,
-        reducer: Callable[[int], Reducer],
-        channels: Callable[[int], Sequence[int]],
+        reducer: Reducer,
+        channels: int,
+        shown: Sequence[int],
         way: Way,
     ) -> None:
         self._caller = caller
-        self._recipe = recipe
-        self._inverse = inverse
-        self._reducer = reducer
-        self._channels = channels
         self._way = way
+        self._keeper = keeper_of(reducer, inverse.shape, channels)
+        activation = "" if recipe.activation else "softmax" if isinstance(reducer, Argmax) else "sigmoid"
+        self._volumes = Volumes(inverse.shape, shown, ACTIVATIONS[activation])
+        windows = caller.windows
+        mapped = Mapped(inverse, windows.order, [self._keeper, self._volumes])
+        finish = ACTIVATIONS[recipe.activation]
         self._sweep: Sweep | None = None
-        self._keepers: list[Any] = []
+        self._begin = lambda: Sweep(windows, channels, finish, mapped.take, self._way.store)
 
     def go(self, monitor: Monitor) -> Swept:
         """Run all windows.
@@ -88,32 +92,17 @@ class Run:
         done = 0
         while done < len(starts):
             monitor.update(done / len(starts))
-            outputs = self._attempt(lambda: self._caller(starts[done : done + self._way.batch]))  # noqa: B023
+            outputs = self._attempt(lambda: self._caller.next(done, self._way.batch))  # noqa: B023
             with monitor.aside("Post-processing"):
-                sweep = self._sweep or self._start(outputs.shape[1], monitor)
+                sweep = self._sweep = self._sweep or self._attempt(self._begin)
                 for start, output in zip(starts[done:], outputs):
                     self._attempt(lambda: sweep.add(start, output))  # noqa: B023
             done += len(outputs)
             del outputs, output
         with monitor.aside("Post-processing"):
             self._attempt(sweep.end)
-        keeper, *others = self._keepers
-        answer = keeper.labels if isinstance(keeper, Labels) else keeper.masks
-        return Swept(answer, others[0].volumes if others else {}, self._way)
-
-    def _start(self, channels: int, monitor: Monitor) -> Sweep:
-        reducer = self._reducer(channels)
-        shape = self._inverse.shape
-        self._keepers = [keeper_of(reducer, shape, channels)]
-        wanted = self._channels(channels)
-        if wanted:
-            shown = "" if self._recipe.activation else "softmax" if isinstance(reducer, Argmax) else "sigmoid"
-            self._keepers.append(Volumes(shape, wanted, ACTIVATIONS[shown]))
-        windows = self._caller.windows
-        mapped = Mapped(self._inverse, windows.order, self._keepers)
-        finish = ACTIVATIONS[self._recipe.activation]
-        self._sweep = self._attempt(lambda: Sweep(windows, channels, finish, mapped.take, self._way.store))
-        return self._sweep
+        answer = self._keeper.labels if isinstance(self._keeper, Labels) else self._keeper.masks
+        return Swept(answer, self._volumes.volumes, self._way)
 
     def _attempt(self, action: Callable[[], T]) -> T:
         """Do what may need more memory than there is, again after each step down."""
@@ -131,8 +120,7 @@ class Run:
     def _take(self, way: Way) -> None:
         log.warning("Memory ran out; going on %s.", way.step)
         self._way = way
-        self._caller.network.to(way.device)
-        self._caller.device, self._caller.dtype = way.device, way.dtype
+        self._caller.use(way.device, way.dtype)
         if self._sweep is not None:
             self._sweep.move(way.store)
         release()

@@ -1,0 +1,172 @@
+"""What a run will need and how it will compute, worked out before its first window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from DeepImagingLib.errors import MemoryLimitError
+from DeepImagingLib.inference import cells
+from DeepImagingLib.inference.ladder import AS_PLANNED, Way, step_down
+from DeepImagingLib.inference.memory import free_memory, share
+from DeepImagingLib.inference.sweep import KEPT
+from DeepImagingLib.inference.windows import Windows
+
+if TYPE_CHECKING:
+    import torch
+
+    from DeepImagingLib.inference.probe import Probe
+
+FLOAT = 4
+GB = 1e9
+CELLS = 6 * cells.CELL_BYTES  # the boundary cells in work: their corners, contenders and blocks
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that a run takes on top of the scan, the model and what is there already.
+
+    Attributes:
+        window: One window within the network, its output included.
+        sums: Windows that are added up.
+        result: Labels or masks, and the volumes asked for.
+    """
+
+    window: int
+    sums: int
+    result: int
+
+    def on_device(self, way: Way) -> int:
+        """Return the bytes where the network runs."""
+        sums = self.sums if way.store == way.device else 0
+        return way.batch * self.window + sums + (self.result if way.device.type == "cpu" else 0)
+
+    def on_host(self, way: Way) -> int:
+        """Return the bytes of the host."""
+        if way.device.type == "cpu":
+            return self.on_device(way)
+        return (self.sums if way.store.type == "cpu" else 0) + self.result
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run will compute.
+
+    Attributes:
+        way: Device, batch, arithmetic, and where windows are added up.
+        windows: How many there are, each way of seeing it counted.
+        need: What that takes.
+        limits: Bytes that may be taken of the device and of the host.
+        seconds: The windows will take, by the one that was tried.
+    """
+
+    way: Way
+    windows: int
+    need: Need
+    limits: tuple[int, int]
+    seconds: float
+
+    @property
+    def sentence(self) -> str:
+        """Tell the plan in one line."""
+        way = self.way
+        host = self.need.on_host(way)
+        parts = [f"{self.windows} window{'s' if self.windows != 1 else ''} on {way.device}, {way.batch} at once"]
+        parts.append("full precision" if way.precision == "full" else f"{way.precision} precision")
+        if way.device.type != "cpu":
+            parts.append(f"added up on {'the GPU' if way.store == way.device else 'the host'}")
+            parts.append(f"{_gb(self.need.on_device(way))} of {_gb(self.limits[0])} on the GPU")
+        parts.append(f"{_gb(host)} of {_gb(self.limits[1])} of memory")
+        return ", ".join(parts) + f", about {self.seconds:.0f} s."
+
+
+def limits(device: torch.device, asked: int | None) -> tuple[int, int]:
+    """Return the bytes that a run may take of a device and of the host, `asked` being for the former."""
+    import torch
+
+    host = torch.device("cpu")
+    free = int(share(host) * free_memory(host))
+    if device.type == "cpu":
+        return (asked or free,) * 2
+    return asked or int(share(device) * free_memory(device)), free
+
+
+def need_of(windows: Windows, probe: Probe, voxels: int, masks: int, volumes: int) -> Need:
+    """Return what a sweep takes.
+
+    Args:
+        windows: That it goes over.
+        probe: What one of them told.
+        voxels: Of the result.
+        masks: Bytes of labels or masks for a voxel.
+        volumes: How many float volumes come with them.
+    """
+    depth, *across = (windows.size[axis] for axis in windows.order)
+    planes = min(windows.window[windows.axis] + KEPT, depth)
+    sums = planes * across[0] * across[1] * (probe.channels + 1) * FLOAT + CELLS
+    return Need(probe.bytes, sums, voxels * (masks + volumes * FLOAT))
+
+
+def make_plan(way: Way, windows: Windows, probe: Probe, need: Need, allowed: tuple[int, int]) -> Plan:
+    """Choose the way that needs least change to fit.
+
+    Raises:
+        MemoryLimitError: None fits; with the numbers and what would.
+    """
+    count = len(windows.starts)
+    plan = Plan(replace(way, dtype=probe.dtype), count, need, allowed, count * probe.seconds)
+    while not _fits(plan):
+        lower = step_down(plan.way)
+        if lower is None:
+            raise MemoryLimitError(_refusal(plan))
+        halved = plan.way.precision == "full" != lower.precision
+        need = replace(plan.need, window=plan.need.window // 2) if halved else plan.need
+        plan = replace(plan, way=replace(lower, step=AS_PLANNED), need=need)
+    return plan
+
+
+def _fits(plan: Plan) -> bool:
+    device, host = plan.limits
+    return plan.need.on_device(plan.way) <= device and plan.need.on_host(plan.way) <= host
+
+
+def _refusal(plan: Plan) -> str:
+    """Tell what is needed, what there is, and by how much the region has to shrink."""
+    need = plan.need
+    on_host = need.on_host(plan.way) > plan.limits[1]
+    needed = need.on_host(plan.way) if on_host else need.on_device(plan.way)
+    limit = plan.limits[1 if on_host else 0]
+    where = "memory" if on_host else f"the memory of {plan.way.device}"
+    left = limit - need.window
+    advice = "close other programs, or raise the memory limit"
+    if left > 0:
+        percent = max(int(100 * left / (needed - need.window)), 1)
+        advice = f"limit it to a region of about {percent} % of the scan, {advice}"
+    return f"The run needs {_gb(needed)} of {where}, but may take {_gb(limit)}; {advice}."
+
+
+def _gb(size: int) -> str:
+    return f"{size / GB:.1f} GB" if size >= GB else f"{1000 * size / GB:.0f} MB"
+
+
+@dataclass(frozen=True)
+class AsItIs:
+    """The outlook of a run that can't be planned, as its steps are the bundle's own.
+
+    Attributes:
+        reason: Why it can't be swept.
+    """
+
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        """Tell it in one line."""
+        return f"All channels at once, as the bundle has it ({self.reason}); what that takes can't be told before."
+
+
+def starting_way(device: torch.device, windows: Windows, precision: str) -> Way:
+    """Return the way a run is planned from: all on its device, as many windows at once as the bundle asks for."""
+    import torch
+
+    return Way(device, device, windows.batch, torch.float32, may_halve=precision == "auto")

@@ -1,0 +1,104 @@
+"""Run one window before all others: to learn its channels, its memory, its seconds, and whether half precision pays."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from DeepImagingLib.inference.ladder import Way, half_of
+from DeepImagingLib.inference.memory import measured
+
+if TYPE_CHECKING:
+    import torch
+
+    from DeepImagingLib.inference.network import Caller
+    from DeepImagingLib.inference.windows import Shape, Windows
+
+GAIN = 0.8  # half precision has to be so much quicker to be worth its rounding
+ENOUGH = 6  # windows below which trying out costs more than it can gain
+AGREEMENT = 0.995  # share of the window's voxels whose largest channel must stay the same
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one window told.
+
+    Attributes:
+        channels: Of the network's output.
+        dtype: Arithmetic to take.
+        seconds: For a window, once warm.
+        bytes: That a window takes where the network runs, its output included.
+    """
+
+    channels: int
+    dtype: torch.dtype
+    seconds: float
+    bytes: int
+
+
+def probe(caller: Caller, way: Way) -> Probe:
+    """Run the middle window as it is, and in half precision where that is allowed and may pay.
+
+    The output of the arithmetic that was chosen stays with the caller, so that the window is not computed twice.
+    """
+    import torch
+
+    middle = _middle(caller.windows)
+    learnt = _learnt.setdefault(caller.network, {})
+    key = (way.device, caller.windows.window)
+    first = learnt.get(key, torch.float32) if way.may_halve else torch.float32
+    with measured(way.device) as usage:
+        output, seconds = _timed(caller, middle, first)
+    chosen = Probe(output.shape[1], first, seconds, usage.peak)
+    if key not in learnt and _may_pay(way, len(caller.windows.starts)):
+        half = half_of(way.device)
+        _timed(caller, middle, half)  # the first call prepares what later ones use
+        other, quicker = _timed(caller, middle, half)
+        if quicker < GAIN * seconds:  # which had to prepare too: it is given a second chance
+            output, seconds = _timed(caller, middle, torch.float32)
+        if quicker < GAIN * seconds and _agree(output, other):
+            output, chosen = other, Probe(other.shape[1], half, quicker, usage.peak)
+        learnt[key] = chosen.dtype
+    caller.use(caller.device, chosen.dtype)
+    caller.known[middle] = output
+    return chosen
+
+
+_learnt: WeakKeyDictionary[torch.nn.Module, dict[tuple[torch.device, Shape], torch.dtype]] = WeakKeyDictionary()
+"""What paid for networks that are still in use."""
+
+
+def _timed(caller: Caller, start: Shape, dtype: torch.dtype) -> tuple[torch.Tensor, float]:
+    import torch
+
+    caller.use(caller.device, dtype)
+    started = time.perf_counter()
+    output = caller([start])
+    if caller.device.type == "cuda":
+        torch.cuda.synchronize(caller.device)
+    return output, time.perf_counter() - started
+
+
+def _middle(windows: Windows) -> Shape:
+    """Return the window nearest to the middle, where there is most to see."""
+    return min(
+        windows.starts,
+        key=lambda start: sum(abs(2 * s + w - n) for s, w, n in zip(start, windows.window, windows.size, strict=True)),
+    )
+
+
+def _may_pay(way: Way, windows: int) -> bool:
+    """Tell whether half precision may be taken, and whether a device has units for it."""
+    import torch
+
+    if not way.may_halve or windows < ENOUGH:
+        return False
+    return way.device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _agree(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Tell whether two outputs (1, K, I, J, K) have the same largest channel, or the same sign of a single one."""
+    same = one.argmax(1) == other.argmax(1) if one.shape[1] > 1 else (one > 0) == (other > 0)
+    return float(same.float().mean()) >= AGREEMENT
