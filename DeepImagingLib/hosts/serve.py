@@ -20,6 +20,7 @@ from DeepImagingLib.errors import MemoryLimitError
 from DeepImagingLib.hosts.block import Block, create
 from DeepImagingLib.hosts.host import in_one_sentence
 from DeepImagingLib.hosts.job import Context
+from DeepImagingLib.hosts.lean import keep_monai_lean
 from DeepImagingLib.hosts.parcel import Parcel, message, needed, unpack
 from DeepImagingLib.hosts.warm import WarmModels
 from DeepImagingLib.inference.progress import Progress
@@ -41,6 +42,7 @@ def main() -> None:
     bound, *place = _first_line().split()
     end_with_parent(bound == "1")
     be_modest()
+    keep_monai_lean()
     with _connection(*place) as connection, contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         connection.send_bytes(message(os.getpid()))
         Service(connection).serve()

@@ -40,16 +40,22 @@ class Monitor:
         self._progress = progress
         self._cancel = cancel
         self._stage = ""
-        self._started = 0.0
+        self._counted = 0.0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time a stage; its seconds add up under `name` in `seconds`."""
-        self._stage, self._started = name, time.perf_counter()
+        started = time.perf_counter()
+        self._stage = name
+        self.count()
         self.update(0.0)
         yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - self._started
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
         self.update(1.0)
+
+    def count(self) -> None:
+        """Reckon the seconds left from now on: what the stage did before says nothing about the rest."""
+        self._counted = time.perf_counter()
 
     @contextmanager
     def aside(self, name: str) -> Iterator[None]:
@@ -71,6 +77,6 @@ class Monitor:
         if self._progress is None:
             return
         fraction = min(fraction, 1.0)
-        elapsed = time.perf_counter() - self._started
+        elapsed = time.perf_counter() - self._counted
         left = elapsed * (1 - fraction) / fraction if fraction > 0 else None
         self._progress(Progress(self._stage, fraction, left))

@@ -90,6 +90,7 @@ class Run:
         """
         starts = self._caller.windows.starts
         done = 0
+        monitor.count()
         while done < len(starts):
             monitor.update(done / len(starts))
             outputs = self._attempt(lambda: self._caller.next(done, self._way.batch))  # noqa: B023
