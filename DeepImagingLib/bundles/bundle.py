@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +54,7 @@ class Bundle:
         modality: Of the first input, such as "CT"; empty where the metadata is silent.
         value_range: Of the network's input, where the metadata tells.
         weights: The weights file.
+        folds: Files of further weights for the same network, whose answers are averaged with the first's.
         trusted: True where the user let this very content run unjudged.
         exclusive: True where the post-processing gives each voxel one label (an argmax), False where labels may
             overlap (a threshold), None where that can't be told.
@@ -76,6 +78,7 @@ class Bundle:
     modality: str
     value_range: tuple[float, float] | None
     weights: Path
+    folds: tuple[Path, ...] = ()
     trusted: bool = False
     exclusive: bool | None = None
     notes: tuple[str, ...] = ()
@@ -111,17 +114,21 @@ class Bundle:
             raise _refused(self.path, _read(self.path)[1], refusal) from refusal
         except RecursionError as error:
             raise BundleError(f"The config of {self.name} refers in too long a chain to be built.") from error
-        load_into(pipeline.network, self.weights, device, trusted=self.trusted)
-        pipeline.network.to(device).eval()
-        return pipeline
+        networks = [pipeline.network, *(deepcopy(pipeline.network) for _ in self.folds)]
+        for network, path in zip(networks, (self.weights, *self.folds), strict=True):
+            load_into(network, path, device, trusted=self.trusted)
+            network.to(device).eval()
+        return replace(pipeline, network=_merged(networks)) if self.folds else pipeline
 
     def _check_content(self) -> None:
         """Compute `sha256` anew; raises TrustError unless what was read, and what is trusted, is still there."""
         content = fingerprint(self.path)
         if self.loaded != (content if self.trusted else settings_fingerprint(self.path)):
             raise TrustError(f"The content of the bundle {self.name} changed since it was loaded; load it again.")
-        if self.weights not in {path.resolve() for path in content_files(self.path)}:
-            raise TrustError(f"{self.weights.name} is no file that the bundle's SHA-256 covers; move it into `models`.")
+        covered = {path.resolve() for path in content_files(self.path)}
+        for path in (self.weights, *self.folds):
+            if path not in covered:
+                raise TrustError(f"{path.name} is no file that the bundle's SHA-256 covers; move it into `models`.")
         self.__dict__["sha256"] = content
 
     def _pieces(self, builder: Builder | TrustedBuilder) -> Pipeline:
@@ -144,6 +151,12 @@ class Bundle:
     def _builder(self, device: torch.device) -> Builder | TrustedBuilder:
         make = TrustedBuilder if self.trusted else judged_builder
         return make(self.config, str(self.path), device)
+
+
+def _merged(networks: Sequence[torch.nn.Module]) -> torch.nn.Module:
+    from DeepImagingLib.bundles.folds import Folds
+
+    return Folds(networks)
 
 
 def load_bundle(name_or_path: str | os.PathLike[str], trust: str | None = None, *, hint: bool = True) -> Bundle:
@@ -226,6 +239,9 @@ def _described(root: Path, metadata: dict[str, Any], source: Source, trusted: bo
     channels_out = max(told.channel_count(metadata, PRED_KEY), reader.channel_count()) or None
     invert_labels_by_nearest(reader.steps("postprocessing"), channels_out, closure.note)
     config = {**source.config, **closure.config} if trusted else closure.config
+    folds = tuple(weights_file(root, name) for name in told.folds(metadata))
+    if folds:
+        closure.note(f"The answers of {len(folds) + 1} sets of weights are averaged, where stock MONAI runs one.")
     image_keys = reader.image_keys(metadata)
     spatial_dims = reader.spatial_dims() or told.shape_length(metadata) or 3
     return Bundle(
@@ -244,6 +260,7 @@ def _described(root: Path, metadata: dict[str, Any], source: Source, trusted: bo
         modality=told.printable(told.first_input(metadata).get("modality", "")),
         value_range=told.value_range(metadata),
         weights=_weights(root, loader, reader, config if trusted else None),
+        folds=folds,
         trusted=trusted,
         exclusive=reader.exclusive(PRED_KEY),
         notes=tuple(closure.notes),

@@ -116,3 +116,12 @@ def value_range(metadata: Mapping[str, Any]) -> tuple[float, float] | None:
     if isinstance(limits, list) and plain and len(limits) == 2:
         return float(limits[0]), float(limits[1])
     return None
+
+
+def folds(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return `folds`: files of further weights for the same network, relative to the bundle's folder.
+
+    No key of MONAI's: stock MONAI passes over it and runs the weights that the config loads alone.
+    """
+    listed = metadata.get("folds")
+    return tuple(name for name in listed if isinstance(name, str)) if isinstance(listed, list) else ()

@@ -437,3 +437,37 @@ def test_a_bundle_says_the_same_twice(spleen: Path) -> None:
         return json.dumps([bundle.sha256, bundle.config, bundle.notes, bundle.channels])
 
     assert said(load_bundle(spleen)) == said(load_bundle(spleen))
+
+
+class TestFolds:
+    """Further weights that the metadata lists."""
+
+    def test_their_outputs_are_averaged(self, tmp_path: Path) -> None:
+        bundle = make.write_spleen_like(tmp_path / "bundle")
+        make.save_weights(make.unet(), bundle / "models" / "fold1.pt", seed=5)
+        image = torch.rand(1, 1, 32, 32, 32)
+        alone = [load_bundle(bundle).build("cpu").network(image)]
+        (bundle / "models" / "model.pt").rename(bundle / "models" / "fold0.pt")
+        (bundle / "models" / "fold1.pt").rename(bundle / "models" / "model.pt")
+        alone.append(load_bundle(bundle).build("cpu").network(image))
+        list_folds(bundle, ["models/fold0.pt"])
+        merged = load_bundle(bundle).build("cpu").network(image)
+        torch.testing.assert_close(merged, (alone[0] + alone[1]) / 2)
+
+    def test_one_that_is_missing_is_told(self, tmp_path: Path) -> None:
+        bundle = list_folds(make.write_spleen_like(tmp_path / "bundle"), ["models/fold7.pt"])
+        with pytest.raises(BundleError, match="fold7"):
+            load_bundle(bundle)
+
+    def test_one_outside_of_the_bundle_is_refused(self, tmp_path: Path) -> None:
+        bundle = make.write_spleen_like(tmp_path / "bundle")
+        make.save_weights(make.unet(), tmp_path / "other.pt", seed=5)
+        with pytest.raises(TrustError):
+            load_bundle(list_folds(bundle, ["../other.pt"]))
+
+
+def list_folds(bundle: Path, names: list[str]) -> Path:
+    """Write names of further weights into a bundle's metadata."""
+    path = bundle / "configs" / "metadata.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"folds": names}), encoding="utf-8")
+    return bundle
