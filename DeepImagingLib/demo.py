@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from DeepImagingLib import study
-from DeepImagingLib.cli import Interrupt, Parser, guarded, perform, set_up_logging, tell
+from DeepImagingLib.cli.console import Interrupt, Parser, guarded, set_up_logging
+from DeepImagingLib.cli.run import perform, tell
 
 MODEL = "torso_ct_segmentation"
 OUTPUTS = ("segmentation.seg.nrrd", "scene.mrb", "overview.png", "report.json")

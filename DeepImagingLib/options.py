@@ -10,7 +10,7 @@ from typing import Any
 from DeepImagingLib.errors import InputError
 
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-PRECISIONS = ("auto", "full")
+PRECISIONS = ("auto", "full", "half")
 AXES = "ijk"
 LEAST_MEMORY = 64 << 20
 """Bytes below which no run is possible, so that a forgotten unit is noticed."""
@@ -23,8 +23,8 @@ class Options:
 
     Attributes:
         device: "auto" (the fastest there is), "cpu", "cuda", "cuda:N" or "mps".
-        precision: "full" computes in float32, as stock MONAI does; "auto" may compute faster where the mask
-            is known to stay the same. In this version "auto" computes in float32 too.
+        precision: "full" computes in float32, as stock MONAI does; "half" in bfloat16 or float16; "auto" in half
+            where one window, tried both ways, is quicker so and keeps its mask, else in full.
         roi: Half-open voxel ranges ((i0, i1), (j0, j1), (k0, k1)) of the input to which the run is limited;
             the result still has the input's geometry and is empty outside.
         memory_limit: Bytes that the run may use where it computes, of the GPU's memory or of the host's; None takes

@@ -55,12 +55,13 @@ class Summary:
     Attributes:
         report: As `files.report` gives it.
         millilitres: Volume of each segment by its id.
-        exclusive: False where segments may overlap.
+        written: For each output, the names of the files that it became: itself, or one a segment where these overlap,
+            and those of probability volumes.
     """
 
     report: Mapping[str, Any]
     millilitres: Mapping[str, float]
-    exclusive: bool
+    written: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,12 @@ class StudyJob:
         from DeepImagingLib import files
         from DeepImagingLib.inference.progress import Monitor
         from DeepImagingLib.road import run
+        from DeepImagingLib.tasks.segmentation import channels_of
 
         monitor = Monitor(context.progress, context.cancel)
         with monitor.stage("Reading the model"):
             bundle = context.models.load(self.model, self.trust)
+            channels_of(self.options.probabilities, bundle.labels)  # a wrong name is told before a scan is read
         images = self._read(monitor)
         options = self.options
         if self.region is not None:
@@ -131,8 +134,8 @@ class StudyJob:
             context.cancel,
             build=context.models.build,
         )
-        result = self._write(result, images, bundle, monitor)
-        return Summary(files.report(result), result.millilitres(), result.exclusive)
+        result, written = self._write(result, images, bundle, monitor)
+        return Summary(files.report(result), result.millilitres(), tuple(written[path] for path in self.outputs))
 
     def _read(self, monitor: Monitor) -> dict[str, MetaTensor]:
         from DeepImagingLib import files
@@ -144,21 +147,28 @@ class StudyJob:
                 images[name] = given.image() if isinstance(given, Phantom) else files.read(given, series=self.series)
         return images
 
-    def _write(self, result: Result, images: Mapping[str, MetaTensor], bundle: Bundle, monitor: Monitor) -> Result:
-        """Write each output; the report comes last, so that it knows how long the others took."""
+    def _write(
+        self, result: Result, images: Mapping[str, MetaTensor], bundle: Bundle, monitor: Monitor
+    ) -> tuple[Result, dict[Path, tuple[str, ...]]]:
+        """Write each output; the report comes last, so that it knows how long the others took.
+
+        Returns:
+            The result with these seconds, and for each output the names of its files.
+        """
         from DeepImagingLib.files import failed_writing
 
         titled = {self._title if name == UNNAMED else name: image for name, image in images.items()}
         writers = _writers(result, titled, bundle)
         result = _with_seconds(result, monitor.seconds)
+        written: dict[Path, tuple[str, ...]] = {}
         for path in sorted(self.outputs, key=lambda path: ending_of(path) == REPORT):
             try:
                 with monitor.stage(f"Writing {ending_of(path)}"):
-                    writers[ending_of(path)](result, path)
+                    written[path] = tuple(file.name for file in writers[ending_of(path)](result, path))
             except OSError as error:
                 raise failed_writing(error) from error
             result = _with_seconds(result, monitor.seconds)
-        return result
+        return result, written
 
     @property
     def _title(self) -> str:
@@ -220,7 +230,7 @@ def _is_read(path: Path, source: Path) -> bool:
 
 def _writers(
     result: Result, images: Mapping[str, MetaTensor], bundle: Bundle
-) -> dict[str, Callable[[Result, Path], object]]:
+) -> dict[str, Callable[[Result, Path], list[Path]]]:
     """Return a writer for each ending; the scene and its picture share one scene."""
     from DeepImagingLib import files, scene
 

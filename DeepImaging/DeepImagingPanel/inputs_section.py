@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from DeepImagingLib.inference.match import match
+from DeepImagingLib.scene.removal import RESULT_REFERENCE
 from DeepImagingPanel.parameters import PanelParameterNode
 
 VOLUME = "vtkMRMLScalarVolumeNode"
@@ -54,7 +55,8 @@ class InputsSection:
         """Choose volumes by their names; `anew` for all channels, else for those that have none."""
         if self._parameters is None:
             return
-        there = [node for node in slicer.util.getNodesByClass(VOLUME) if node.GetClassName() == VOLUME]
+        volumes = slicer.util.getNodesByClass(VOLUME)
+        there = [v for v in volumes if v.GetClassName() == VOLUME and v.GetNodeReferenceID(RESULT_REFERENCE) is None]
         chosen = self._nodes()
         matched = match(self._channels, [node.GetName() or "" for node in there])
         found = [there[matched[name]] if name in matched else None for name in self._channels]

@@ -21,12 +21,14 @@ from DeepImagingLib.hosts import Handle, State
 from DeepImagingLib.hosts.errands import MakePhantom
 from DeepImagingLib.scene import fitness
 from DeepImagingLib.scene.region import region as voxelsOfRegion
+from DeepImagingLib.tasks.segmentation import ALL
 from DeepImagingPanel import runner, sample
 from DeepImagingPanel.inputs_section import InputsSection
 from DeepImagingPanel.install_section import InstallSection
 from DeepImagingPanel.logic import PanelLogic
 from DeepImagingPanel.model_section import ModelSection
 from DeepImagingPanel.parameters import Device, PanelParameterNode, Precision
+from DeepImagingPanel.probability_choice import ProbabilityChoice
 from DeepImagingPanel.result_section import ResultSection
 from DeepImagingPanel.run_section import RunSection
 from DeepImagingPanel.scene_run import SceneRun
@@ -38,6 +40,7 @@ LAYOUT = Path(__file__).parent / "UI" / "panel.ui"
 CHOSEN = ("inputVolume", "output", "region")
 """Parameters that are nodes which the user chose."""
 SHORT = 22
+GB = 10**9
 OWN_PACKAGES = ("DeepImagingLib", "DeepImagingPanel")
 
 
@@ -74,6 +77,7 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.inputs = InputsSection(self.ui, self.refresh)
         self.install = InstallSection(self.ui, self.refresh)
         self.models = ModelSection(self.ui, self.task, self._chooseModel)
+        self.probabilities = ProbabilityChoice(self.ui.probabilitySelector, self._chooseProbability)
         self.runs = RunSection(self.ui, self.moduleName, self.onApply, self._onEnded)
         self._connect()
         self.initializeParameterNode()
@@ -155,6 +159,8 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 region=chosen.region,
                 device=chosen.device.value,
                 precision=chosen.precision.value,
+                memory_limit=round(chosen.memoryLimit * GB) or None,
+                probabilities=(chosen.probability,) if chosen.probability else (),
             )
         except DeepImagingError as error:
             self.runs.say(str(error))
@@ -169,6 +175,7 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Set what is under Advanced as it was at first."""
         self._parameterNode.device, self._parameterNode.precision = Device.AUTO, Precision.AUTO
         self._parameterNode.region = None
+        self._parameterNode.memoryLimit, self._parameterNode.probability = 0.0, ""
 
     def refresh(self) -> None:
         """Show what can be done with what is chosen."""
@@ -279,6 +286,9 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNode.model = name
         self._onParameters()
 
+    def _chooseProbability(self, name: str) -> None:
+        self._parameterNode.probability = name
+
     def _followModel(self) -> None:
         name = self._parameterNode.model
         if self.models.card is None or self.models.card.name != name:
@@ -286,6 +296,10 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if self.inputs.setChannels(self.models.card.channels if self.models.card else ("",)):
                 self.inputs.fill(True)
                 _chainFocus(self.ui.inputsCollapsibleButton)
+        labels = self.models.card.finds if self.models.card else ()
+        if self.models.card and self._parameterNode.probability not in ("", ALL, *labels):
+            self._parameterNode.probability = ""  # of a label of another model
+        self.probabilities.show(labels, self._parameterNode.probability)
 
     def _observeVolumes(self) -> None:
         """Follow the chosen volumes: voxels may come, and a transform may go, while they are chosen."""

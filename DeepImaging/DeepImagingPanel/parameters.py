@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Annotated
 
 import qt
 from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
-from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.parameterNodeWrapper import Decimals, SingleStep, WithinRange, parameterNodeWrapper
 
 TRUSTED_SETTING = "DeepImaging/TrustedModels"
 
@@ -35,10 +36,11 @@ class Precision(Enum):
 
     AUTO = "auto"
     FULL = "full"
+    HALF = "half"
 
     def label(self) -> str:
         """Return the name in the list."""
-        return {"auto": _("Automatic"), "full": _("Full (32 bit)")}[self.value]
+        return {"auto": _("Automatic"), "full": _("Full (32 bit)"), "half": _("Half (16 bit)")}[self.value]
 
 
 @parameterNodeWrapper
@@ -50,6 +52,8 @@ class PanelParameterNode:
     output - the node to fill; none makes a new one.
     result - what the result section shows.
     device, precision, region - how and where to compute.
+    memoryLimit - in GB; 0 leaves it to the run.
+    probability - of which label there are to be probabilities: "" none, else as in `Options.probabilities`.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -59,6 +63,8 @@ class PanelParameterNode:
     device: Device = Device.AUTO
     precision: Precision = Precision.AUTO
     region: vtkMRMLMarkupsROINode
+    memoryLimit: Annotated[float, WithinRange(0.0, 1000.0), Decimals(1), SingleStep(1.0)] = 0.0
+    probability: str
 
 
 def trusted() -> set[str]:

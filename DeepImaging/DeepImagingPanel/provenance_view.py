@@ -30,7 +30,8 @@ class ProvenanceView:
         self._tree.clear()
         labels = _labels()
         for key, value in provenance.items():
-            _add(self._tree, labels.get(key, key), _readable(key, value))
+            if value != "":
+                _add(self._tree, labels.get(key, key), _readable(key, value))
         self._tree.expandAll()
 
     def copy(self) -> None:
@@ -51,6 +52,7 @@ def _labels() -> dict[str, str]:
         "versions": _("Versions"),
         "seconds": _("Seconds"),
         "peak_memory": _("Peak memory"),
+        "plan": _("Plan"),
         "notes": _("Notes"),
     }
 

@@ -15,6 +15,7 @@ from slicer.i18n import tr as _
 from DeepImagingLib import scene
 from DeepImagingLib.errors import DeepImagingError
 from DeepImagingPanel import stored_result as stored
+from DeepImagingPanel.probability_view import ProbabilityView
 from DeepImagingPanel.provenance_view import ProvenanceView
 from DeepImagingPanel.result_files import fileKinds, save
 from DeepImagingPanel.segment_table import SegmentTable
@@ -51,6 +52,7 @@ class ResultSection(qt.QWidget):
         layout.addWidget(widget)
         self.ui = slicer.util.childWidgetVariables(widget)
         self._table = SegmentTable(self.ui.segmentsView)
+        self._probabilities = ProbabilityView(self.ui.overlayLabel, self.ui.overlaySelector)
         self._provenance = ProvenanceView(self.ui.provenanceTree)
         self._surfaces = SurfaceMaker(self._onSurface, self._onSurfacesEnd)
         self._soon = qt.QTimer()  # many changes at once are one look at the node
@@ -144,6 +146,8 @@ class ResultSection(qt.QWidget):
     def _onGone(self, caller: Any = None, event: str = "") -> None:
         if self.node is not None and self.node.GetScene() is None:
             self.clear()
+        elif self.node is not None:
+            self._soon.start(0)  # it may have been one of its volumes
 
     def _update(self) -> None:
         """Show everything as the node has it now."""
@@ -155,6 +159,7 @@ class ResultSection(qt.QWidget):
         empty = self._table.emptySegments()
         self.ui.showEmptyCheckBox.visible = empty > 0
         self.ui.showEmptyCheckBox.text = _("Show empty ({number})").format(number=empty)
+        self._probabilities.show(node)
         provenance = stored.provenanceOf(node) if node is not None else {}
         self._provenance.show(provenance)
         self.ui.provenanceButton.visible = bool(provenance)

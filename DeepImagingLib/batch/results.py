@@ -79,8 +79,9 @@ class Results:
     def check_free(self, identities: Mapping[str, Identity], formats: Sequence[str]) -> None:
         """Raise InputError where results of these names would replace what is something else."""
         taken = {}
+        endings = tuple(ending.replace(".seg.nrrd", ".nrrd") for ending in formats)  # as probability volumes have them
         for name, identity in identities.items():
-            known = [file for file in self._files(name) if file.endswith(tuple(formats))]
+            known = [file for file in self._files(name) if file.endswith(endings)]
             if why := self._other(name, identity, {*known, *(name + ending for ending in formats)}):
                 taken[name] = why
         if taken and not self._replace:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
-
 NOTE_KEY = "deepimaging_note"
 """Meta key of a sentence about what had to be guessed on reading."""
 
@@ -27,7 +26,8 @@ def as_image(array: npt.NDArray[Any], affine: npt.NDArray[Any], note: str = "") 
     from monai.data import MetaTensor
     from monai.utils import MetaKeys, SpaceKeys
 
-    data = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    plain = array.flags.c_contiguous and array.dtype == np.float32
+    data = torch.from_numpy(array if plain else in_order(array))
     matrix = torch.as_tensor(np.asarray(affine, dtype=np.float64))
     meta = {
         MetaKeys.SPACE: SpaceKeys.RAS,
@@ -37,6 +37,17 @@ def as_image(array: npt.NDArray[Any], affine: npt.NDArray[Any], note: str = "") 
         NOTE_KEY: note,
     }
     return MetaTensor(data, affine=matrix, meta=meta)
+
+
+def in_order(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return a copy (C, I, J, K) or (C, I, J) as float32, last axis fastest.
+
+    Turned plane by plane: numpy's own way through a whole volume whose first axis is fastest takes three times as long.
+    """
+    copied = np.empty(array.shape, np.float32)
+    for j in range(array.shape[2]):
+        copied[:, :, j] = array[:, :, j]
+    return copied
 
 
 def array_from_itk(image: Any) -> npt.NDArray[Any]:

@@ -62,7 +62,8 @@ def _read_nifti(path: Path) -> MetaTensor:
 
     try:
         file = nibabel.load(path)
-        data = np.asanyarray(file.dataobj, dtype=np.float32)
+        as_stored = file.get_data_dtype().kind in "iuf" and (file.dataobj.slope, file.dataobj.inter) == (1, 0)
+        data = np.asanyarray(file.dataobj, dtype=None if as_stored else np.float32)
     except TypeError as error:
         raise InputError(f"{path.name!r} holds colours instead of numbers; give one grey image a channel.") from error
     except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:

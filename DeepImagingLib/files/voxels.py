@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from DeepImagingLib.files.image import as_image
+from DeepImagingLib.files.image import as_image, in_order
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -29,4 +29,4 @@ class Voxels:
     def image(self) -> MetaTensor:
         """Return a copy as (C, I, J, K) float32."""
         channels_last = self.array if self.array.ndim == 4 else self.array[..., None]
-        return as_image(np.array(channels_last.transpose(3, 2, 1, 0), dtype=np.float32, order="C"), self.affine)
+        return as_image(in_order(channels_last.transpose(3, 2, 1, 0)), self.affine)

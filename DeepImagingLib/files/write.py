@@ -2,14 +2,17 @@
 
 `.seg.nrrd` follows Slicer's segmentation storage node (Slicer developer guide, "Segmentations"): one labelmap a layer,
 and for each segment its id, name, colour, extent, layer, label value and terminology as key/value pairs.
+
+Probability volumes go beside the labels, as the same kind of file: `NAME_probability_LABEL.nrrd` or `.nii.gz`.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +24,13 @@ from DeepImagingLib.results import Code, Segment, Segmentation, Terminology
 
 SCANNER = 1  # NIfTI's code for coordinates of the scanner
 COMPRESSION = 4  # label maps shrink to about the same size at higher levels, in a multiple of the time
+NOISY_COMPRESSION = 1  # probabilities hardly shrink at any level
+NRRD_TYPES = {"float32": "float"}  # those that numpy names otherwise
 
 
 def write_seg_nrrd(result: Segmentation, path: Path) -> list[Path]:
-    """Write all segments, overlapping ones too, with names, colours and codes; returns the files written.
-
-    The header is written here, because the libraries that write NRRD take ASCII names only, and Slicer's writer needs
-    a scene.
-    """
+    """Write all segments, overlapping ones too, with names, colours and codes; returns the files written."""
     layered = len(result.layers) > 1
-    data = np.asarray(result.layers if layered else result.layers[0])
-    data = data.astype(data.dtype.newbyteorder("<"), copy=False)
     fields = {
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
         "Segmentation_MasterRepresentation": "Binary labelmap",
@@ -40,18 +39,41 @@ def write_seg_nrrd(result: Segmentation, path: Path) -> list[Path]:
     }
     for index, segment in enumerate(result.segments):
         fields.update(_segment_fields(index, segment, result.layers))
+    _save_nrrd(result.layers if layered else result.layers[0], result.affine, path, fields)
+    volumes = _probabilities(result, path, ".seg.nrrd")
+    return [path, *(_save_nrrd(values, result.affine, file, {}) for file, values in volumes)]
+
+
+def _probabilities(result: Segmentation, path: Path, ending: str) -> Iterator[tuple[Path, npt.NDArray[np.float32]]]:
+    """Yield the probability volumes, each with the file it goes to beside the labels in `path`."""
+    stem, kind = path.name[: -len(ending)], ending.removeprefix(".seg")
+    ids = {segment.name: segment.id for segment in result.segments}
+    for name, values in result.probability.items():
+        # The background is the one label that is no segment.
+        yield path.with_name(f"{stem}_probability_{ids.get(name, 'background')}{kind}"), values
+
+
+def _save_nrrd(data: npt.NDArray[Any], affine: npt.NDArray[np.float64], path: Path, fields: Mapping[str, str]) -> Path:
+    """Write (I, J, K), or (L, I, J, K), with key/value pairs.
+
+    The header is written here, because the libraries that write NRRD take ASCII names only, and Slicer's writer needs
+    a scene.
+    """
+    data = data.astype(data.dtype.newbyteorder("<"), copy=False)
+    level = NOISY_COMPRESSION if data.dtype.kind == "f" else COMPRESSION
     with path.open("wb") as file:
-        file.write(_nrrd_header(data, LPS_TO_RAS @ result.affine, fields).encode("utf-8"))
-        with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=COMPRESSION, mtime=0) as compressed:
-            compressed.write(np.ravel(data, order="F").data)
-    return [path]
+        file.write(_nrrd_header(data, LPS_TO_RAS @ affine, fields).encode("utf-8"))
+        with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=level, mtime=0) as compressed:
+            for plane in np.moveaxis(data, -1, 0):  # one at a time: no copy of the whole
+                compressed.write(np.ravel(plane, order="F").data)
+    return path
 
 
 def _nrrd_header(data: npt.NDArray[Any], lps: npt.NDArray[np.float64], fields: Mapping[str, str]) -> str:
     """Return a NRRD header (format: https://teem.sourceforge.net/nrrd/format.html) of (I, J, K) or (L, I, J, K).
 
     Args:
-        data: Unsigned integers, written with the first axis fastest.
+        data: Unsigned integers or floats, written with the first axis fastest.
         lps: (4, 4) IJK→LPS in mm.
         fields: Key/value pairs.
     """
@@ -59,7 +81,7 @@ def _nrrd_header(data: npt.NDArray[Any], lps: npt.NDArray[np.float64], fields: M
     directions = [_vector(column) for column in lps[:3, :3].T]
     lines = [
         "NRRD0004",
-        f"type: {data.dtype.name}",
+        f"type: {NRRD_TYPES.get(data.dtype.name, data.dtype.name)}",
         f"dimension: {data.ndim}",
         "space: left-posterior-superior",
         f"sizes: {' '.join(str(n) for n in data.shape)}",
@@ -123,21 +145,25 @@ def write_nifti(result: Segmentation, path: Path) -> list[Path]:
     """Write labels as NIfTI: one file with the bundle's channel numbers, or one 0/1 mask a segment where they overlap.
 
     Returns:
-        The files written: `path` itself, or `NAME_SEGMENT.nii.gz` beside it for each segment.
+        The files written: `path` itself, or `NAME_SEGMENT.nii.gz` beside it for each segment; then the probabilities.
     """
+    volumes = chain(_labels(result, path), _probabilities(result, path, ".nii.gz"))
+    return [_save_nifti(values, result.affine, file) for file, values in volumes]
+
+
+def _labels(result: Segmentation, path: Path) -> Iterator[tuple[Path, npt.NDArray[Any]]]:
     if result.exclusive:
-        return [_save_nifti(np.asarray(result.layers[0]), result.affine, path)]
+        yield path, np.asarray(result.layers[0])
+        return
     stem = path.name[: -len(".nii.gz")]
-    return [
-        _save_nifti(result.mask(s).astype(np.uint8), result.affine, path.with_name(f"{stem}_{s.id}.nii.gz"))
-        for s in result.segments
-    ]
+    for segment in result.segments:
+        yield path.with_name(f"{stem}_{segment.id}.nii.gz"), result.mask(segment).astype(np.uint8)
 
 
-def _save_nifti(labels: npt.NDArray[Any], affine: npt.NDArray[np.float64], path: Path) -> Path:
+def _save_nifti(values: npt.NDArray[Any], affine: npt.NDArray[np.float64], path: Path) -> Path:
     import nibabel
 
-    image = nibabel.Nifti1Image(labels, affine)
+    image = nibabel.Nifti1Image(values, affine)
     image.set_qform(affine, code=SCANNER)  # both forms: readers differ in which one they take
     image.set_sform(affine, code=SCANNER)
     image.header.set_xyzt_units("mm")

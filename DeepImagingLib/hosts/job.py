@@ -48,7 +48,7 @@ class Outcome:
     """What a run gives to those who show it.
 
     Attributes:
-        result: In the geometry of the input; its layers lie in memory as Slicer keeps them, I fastest.
+        result: In the geometry of the input; its arrays lie in memory as Slicer keeps them, I fastest.
         measures: Of each segment, on the first input.
     """
 
@@ -86,7 +86,9 @@ class RunJob:
         result = run(bundle, images, self.options, context.progress, context.cancel, build=context.models.build)
         reference = next(iter(images.values())) if isinstance(images, Mapping) else images
         measures = measure(result, reference, bundle.modality)
-        return Outcome(replace(result, layers=_as_slicer_keeps(result.layers)), measures)
+        probability = {name: np.asfortranarray(values) for name, values in result.probability.items()}
+        result = replace(result, layers=_as_slicer_keeps(result.layers), probability=probability)
+        return Outcome(result, measures)
 
 
 def _images(inputs: Any) -> Any:

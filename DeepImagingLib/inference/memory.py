@@ -33,9 +33,11 @@ def peak_memory() -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means that memory ran out, on the host or on a GPU."""
+    """Tell whether an error means that memory ran out, on the host or on a GPU; MONAI wraps what a transform raised."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or any(phrase in text for phrase in PHRASES)
+    if isinstance(error, MemoryError) or any(phrase in text for phrase in PHRASES):
+        return True
+    return error.__cause__ is not None and is_out_of_memory(error.__cause__)
 
 
 def release() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from DeepImagingLib.errors import MemoryLimitError
 from DeepImagingLib.inference import cells
-from DeepImagingLib.inference.ladder import AS_PLANNED, Way, step_down
+from DeepImagingLib.inference.ladder import AS_PLANNED, Way, half_of, step_down
 from DeepImagingLib.inference.memory import free_memory, share
 from DeepImagingLib.inference.sweep import KEPT
 from DeepImagingLib.inference.windows import Windows
@@ -169,4 +169,5 @@ def starting_way(device: torch.device, windows: Windows, precision: str) -> Way:
     """Return the way a run is planned from: all on its device, as many windows at once as the bundle asks for."""
     import torch
 
-    return Way(device, device, windows.batch, torch.float32, may_halve=precision == "auto")
+    dtype = half_of(device) if precision == "half" else torch.float32
+    return Way(device, device, windows.batch, dtype, may_halve=precision == "auto")

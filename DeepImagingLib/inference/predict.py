@@ -25,9 +25,9 @@ from DeepImagingLib.inference.probe import probe
 from DeepImagingLib.inference.recipe import NotUnderstood, Recipe, read_recipe
 from DeepImagingLib.inference.rest import run_rest
 from DeepImagingLib.inference.stock import located, on_grid, run_as_it_is
-from DeepImagingLib.inference.swept import Run, Swept, inverse_of
+from DeepImagingLib.inference.swept import Run, Swept, decided, inverse_of
 from DeepImagingLib.inference.windows import UnknownInferer, count_windows, windows_of
-from DeepImagingLib.tasks.segmentation import BITS, Argmax, Masks, reducer_for
+from DeepImagingLib.tasks.segmentation import BITS, Argmax, Masks, Reducer, reducer_for
 
 if TYPE_CHECKING:
     import torch
@@ -135,6 +135,7 @@ def _predict(
             swept = ready.run.go(monitor)
     except NOT_SWEPT as reason:
         note = f"The bundle was run on all channels at once, as it is: {reason}."
+        note += " That gives no probability volumes." if channels else ""
         final = run_as_it_is(
             bundle, pipeline, data, device, monitor, count_windows(prepared.shape[1:], pipeline.inferer)
         )
@@ -201,8 +202,12 @@ def _ready(
     way = starting_way(device, windows, options.precision)
     mirror = mirror_axes(options.tta, windows)
     caller = Caller(pipeline.network, windows, padded(image.as_tensor(), windows), device, way.dtype, mirror)
-    told = probe(caller, way)
-    reducer = recipe.reducer or reducer_for(told.channels, bundle.labels, bundle.exclusive)
+
+    def reducer_of(count: int) -> Reducer:
+        return recipe.reducer or reducer_for(count, bundle.labels, bundle.exclusive)
+
+    told = probe(caller, way, lambda output: decided(output, recipe, reducer_of(output.shape[1])))
+    reducer = reducer_of(told.channels)
     masks = 1 if isinstance(reducer, Argmax) else -(-told.channels // BITS)
     need = need_of(windows, told, math.prod(inverse.shape), masks, len(channels))
     plan = make_plan(way, windows, told, need, allowed)

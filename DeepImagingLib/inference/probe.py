@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 GAIN = 0.8  # half precision has to be so much quicker to be worth its rounding
 ENOUGH = 6  # windows below which trying out costs more than it can gain
-AGREEMENT = 0.995  # share of the window's voxels whose largest channel must stay the same
+DICE = 0.999  # of the window's mask in half precision against the one in full
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,22 @@ class Probe:
     bytes: int
 
 
-def probe(caller: Caller, way: Way) -> Probe:
-    """Run the middle window as it is, and in half precision where that is allowed and may pay.
+def probe(caller: Caller, way: Way, decide: Callable[[torch.Tensor], torch.Tensor]) -> Probe:
+    """Run the middle window, and where the arithmetic may be chosen, once more in half precision.
 
     The output of the arithmetic that was chosen stays with the caller, so that the window is not computed twice.
+
+    Args:
+        caller: The network over its windows.
+        way: How to compute unless half precision pays.
+        decide: Labels or masks, not zero where there is something, of the network's output (1, K, I, J, K).
     """
     import torch
 
     middle = _middle(caller.windows)
     learnt = _learnt.setdefault(caller.network, {})
     key = (way.device, caller.windows.window)
-    first = learnt.get(key, torch.float32) if way.may_halve else torch.float32
+    first = learnt.get(key, way.dtype) if way.may_halve else way.dtype
     with measured(way.device) as usage:
         output, seconds = _timed(caller, middle, first)
     chosen = Probe(output.shape[1], first, seconds, usage.peak)
@@ -58,7 +64,7 @@ def probe(caller: Caller, way: Way) -> Probe:
         other, quicker = _timed(caller, middle, half)
         if quicker < GAIN * seconds:  # which had to prepare too: it is given a second chance
             output, seconds = _timed(caller, middle, torch.float32)
-        if quicker < GAIN * seconds and _agree(output, other):
+        if quicker < GAIN * seconds and _dice(decide(output), decide(other)) >= DICE:
             output, chosen = other, Probe(other.shape[1], half, quicker, usage.peak)
         learnt[key] = chosen.dtype
     caller.use(caller.device, chosen.dtype)
@@ -98,7 +104,8 @@ def _may_pay(way: Way, windows: int) -> bool:
     return way.device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def _agree(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Tell whether two outputs (1, K, I, J, K) have the same largest channel, or the same sign of a single one."""
-    same = one.argmax(1) == other.argmax(1) if one.shape[1] > 1 else (one > 0) == (other > 0)
-    return float(same.float().mean()) >= AGREEMENT
+def _dice(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Return the Dice coefficient of what isn't zero in two answers; 0 where there is nothing to compare."""
+    same = float(((one == other) & (one != 0)).sum())
+    total = float((one != 0).sum() + (other != 0).sum())
+    return 2 * same / total if total else 0.0

@@ -142,6 +142,14 @@ def _as_they_are(values: torch.Tensor) -> torch.Tensor:
 ACTIVATIONS: dict[str, Activation] = {"": _as_they_are, "softmax": _softmax, "sigmoid": _sigmoid}
 
 
+def decided(output: torch.Tensor, recipe: Recipe, reducer: Reducer) -> torch.Tensor:
+    """Return labels (B, I, J, K), or masks (B, K, I, J, K), of a network's output as it is."""
+    values = ACTIVATIONS[recipe.activation](output.movedim(1, -1))
+    if isinstance(reducer, Argmax):
+        return values.argmax(-1)
+    return values > reducer.value if reducer.strict else values >= reducer.value
+
+
 def inverse_of(image: MetaTensor, recipe: Recipe, windows: Windows) -> Inverse:
     """Return the way from the windows' grid to that in which the recipe decides, of three axes.
 

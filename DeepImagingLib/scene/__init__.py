@@ -7,7 +7,7 @@ Widgets don't live here.
 from DeepImagingLib.scene.export import ResultExport
 from DeepImagingLib.scene.host import available, host
 from DeepImagingLib.scene.region import region
-from DeepImagingLib.scene.removal import remove
+from DeepImagingLib.scene.removal import probability_volumes, remove
 from DeepImagingLib.scene.saving import export_segmentation
 from DeepImagingLib.scene.segmentations import show
 from DeepImagingLib.scene.state import VolumeState, changed_since, state_of
@@ -22,6 +22,7 @@ __all__ = [
     "changed_since",
     "export_segmentation",
     "host",
+    "probability_volumes",
     "read",
     "region",
     "remove",

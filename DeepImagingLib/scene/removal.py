@@ -8,6 +8,8 @@ from typing import Any
 RUN_ATTRIBUTE = "DeepImaging.Run"
 """Attribute of the nodes and folders that a run made, and tag of its segments; the value names the run."""
 PROVENANCE_ATTRIBUTE = "DeepImaging.Provenance"
+RESULT_REFERENCE = "DeepImaging.Result"
+"""Role by which a probability volume names its segmentation."""
 
 
 def remove(segmentation_node: Any) -> None:
@@ -16,18 +18,31 @@ def remove(segmentation_node: Any) -> None:
     A segmentation that the run made goes, with its display and storage nodes, the other nodes of that run, and its
     folder in the subject hierarchy where nothing else is in it; copies of the segmentation stay. Of a segmentation
     that was there before, and was filled, the run's segments go; what is drawn into it since stays, and the node too.
+    The probability volumes go with either.
     """
     scene = segmentation_node.GetScene()
     if scene is None:
         return
+    for volume in probability_volumes(segmentation_node):
+        remove_node(volume)
     run = segmentation_node.GetAttribute(RUN_ATTRIBUTE)
     if run is None:
         _remove_segments(segmentation_node)
         return
     others = [node for node in _nodes(scene) if node.GetAttribute(RUN_ATTRIBUTE) == run and _stands_alone(node)]
     for node in (segmentation_node, *others):
-        _remove_node(scene, node)
+        remove_node(node)
     _remove_folder(scene, run)
+
+
+def probability_volumes(segmentation_node: Any) -> list[Any]:
+    """Return the probability volumes that were shown with a segmentation, in the order of its labels."""
+    scene = segmentation_node.GetScene()
+    return [
+        node
+        for node in (_nodes(scene) if scene is not None else ())
+        if node.IsA("vtkMRMLScalarVolumeNode") and node.GetNodeReference(RESULT_REFERENCE) is segmentation_node
+    ]
 
 
 def empty(segmentation_node: Any) -> None:
@@ -67,7 +82,9 @@ def _remove_segments(node: Any) -> None:
     node.RemoveAttribute(PROVENANCE_ATTRIBUTE)
 
 
-def _remove_node(scene: Any, node: Any) -> None:
+def remove_node(node: Any) -> None:
+    """Remove a node with the display and storage nodes that are its own."""
+    scene = node.GetScene()
     attached = [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
     attached += [node.GetNthStorageNode(i) for i in range(node.GetNumberOfStorageNodes())]
     hierarchy = _hierarchy(scene)

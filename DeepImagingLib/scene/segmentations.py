@@ -11,7 +11,15 @@ from DeepImagingLib.errors import InputError
 from DeepImagingLib.files.write import terminology_tag
 from DeepImagingLib.inference.checks import millimetres_apart
 from DeepImagingLib.results import Segment, Segmentation
-from DeepImagingLib.scene.removal import PROVENANCE_ATTRIBUTE, RUN_ATTRIBUTE, empty, remove
+from DeepImagingLib.scene.probabilities import add_probabilities, probability_images
+from DeepImagingLib.scene.removal import (
+    PROVENANCE_ATTRIBUTE,
+    RUN_ATTRIBUTE,
+    empty,
+    probability_volumes,
+    remove,
+    remove_node,
+)
 from DeepImagingLib.scene.state import SAME_PLACE_MM
 from DeepImagingLib.scene.volumes import as_image_data, as_matrix, is_volume, local_from_ijk, world_from_local
 
@@ -20,15 +28,15 @@ def show(result: Segmentation, reference: Any, *, node: Any = None, name: str = 
     """Show `result` as a segmentation node beside the volume node it was computed from.
 
     The node takes the reference's local geometry and stands under the same parent transform. A new one is filed next
-    to the reference in the subject hierarchy, under a folder named after the model; `remove` takes all of it away
-    again. All that can fail is done before the scene is touched: nothing is added, or taken from `node`, where this
-    fails.
+    to the reference in the subject hierarchy, under a folder named after the model, with a volume node for each
+    probability volume of the result; `remove` takes all of it away again. All that can fail is done before the scene
+    is touched: nothing is added, or taken from `node`, where this fails.
 
     Args:
         result: What a run on `reference` gave.
         reference: The volume node that was read.
-        node: A segmentation node to fill instead of adding one; its segments are replaced, its place in the
-            subject hierarchy and its display node stay.
+        node: A segmentation node to fill instead of adding one; its segments and the probability volumes of an
+            earlier run are replaced, its place in the subject hierarchy and its display node stay.
         name: Of the node; "" names a new one after the reference, and keeps the name of `node`.
         surface: Make the closed surfaces that 3-D views draw.
 
@@ -42,12 +50,16 @@ def show(result: Segmentation, reference: Any, *, node: Any = None, name: str = 
     _check_output(node, reference)
     run = (node.GetAttribute(RUN_ATTRIBUTE) if node is not None else None) or uuid4().hex
     segments = _segments(result, local_from_ijk(reference), run)
+    images = probability_images(result)
     provenance = json.dumps(asdict(result.provenance)) if result.provenance is not None else ""
     if node is None:
-        name = name or f"{reference.GetName()} segmentation"
-        node = _add_node(reference, name, run, result)
-    elif name:
-        node.SetName(name)
+        node = _add_node(reference, name or f"{reference.GetName()} segmentation", run, result, images)
+    else:
+        earlier = [volume for volume in probability_volumes(node) if volume is not reference]
+        add_probabilities(images, node, reference)
+        for volume in earlier:
+            remove_node(volume)
+        node.SetName(name or node.GetName())
     node.CreateDefaultDisplayNodes()
     _fill(node, segments, reference)
     if provenance:
@@ -82,12 +94,13 @@ def _segments(result: Segmentation, local_from_ijk: Any, run: str) -> dict[str, 
     return {s.id: _segment(s, labelmaps[s.layer], run) for s in result.segments}
 
 
-def _add_node(reference: Any, name: str, run: str, result: Segmentation) -> Any:
+def _add_node(reference: Any, name: str, run: str, result: Segmentation, images: dict[str, Any]) -> Any:
     scene = reference.GetScene()
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.SetAttribute(RUN_ATTRIBUTE, run)
     try:
         _file(scene, node, reference, result)
+        add_probabilities(images, node, reference)
     except BaseException:
         remove(node)
         raise

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import nibabel
@@ -17,8 +18,9 @@ import numpy as np
 import psutil
 import pytest
 
-from DeepImagingLib import load_bundle
+from DeepImagingLib import Options, load_bundle
 from DeepImagingLib.batch import Batch, Study, find_studies
+from DeepImagingLib.batch.results import Identity
 from DeepImagingLib.bundles.fingerprint import fingerprint
 from DeepImagingLib.cli import main
 from DeepImagingLib.errors import CancelledError, InputError, WorkerError
@@ -259,6 +261,37 @@ def test_a_name_that_is_no_text_is_a_study_like_others(bundle, call, tmp_path) -
     assert [row["input"] for row in told] == [str(tmp_path / f"{name}{odd}.nii.gz") for name in ("bad", "good")]
 
 
+class TestOptions:
+    @pytest.fixture
+    def identity(self, bundle, tmp_path) -> Callable[..., Identity]:
+        study = Study("a", {UNNAMED: write_scan(tmp_path / "a.nii.gz")})
+
+        def of(**options: object) -> Identity:
+            return Batch(load_bundle(bundle), [study], tmp_path / "out", Options(**options)).identity(study)
+
+        return of
+
+    def test_tell_results_apart_where_they_differ_in_them(self, identity) -> None:
+        given = [{}, {"tta": "i"}, {"probabilities": ("spleen",)}, {"probabilities": ("all",)}, {"precision": "full"}]
+        told = [identity(**options) for options in given]
+        assert all(one != other for one, other in combinations(told, 2))
+        assert json.loads(json.dumps(told)) == told
+
+    def test_of_where_and_in_how_much_memory_make_no_other_result(self, identity) -> None:
+        assert identity(device="cpu", memory_limit=1 << 30) == identity()
+        assert identity()["options"] == {"precision": "auto", "roi": None}, "as in results of earlier versions"
+
+    def test_arrive_in_the_workers_and_are_known_again(self, bundle, call, tmp_path) -> None:
+        write_scan(tmp_path / "a.nii.gz")
+        more = ["--probabilities", "all", "--memory-limit", "4GB", "--tta", "i"]
+        words = ["batch", tmp_path, "--model", bundle, "--output", tmp_path / "out", *more]
+        assert call(*words).code == 0
+        report = json.loads((tmp_path / "out" / "a.json").read_text(encoding="utf-8"))
+        told = report["provenance"]["options"]
+        assert (told["probabilities"], told["memory_limit"], told["tta"]) == (["all"], 4_000_000_000, "i")
+        assert "(1 ended in an earlier call)" in call(*words).out
+
+
 class TestWrongInput:
     def test_what_fails_for_all_ends_the_batch_and_counts_for_none(self, bundle, call, tmp_path) -> None:
         write_scan(tmp_path / "in.nii.gz")
@@ -266,6 +299,10 @@ class TestWrongInput:
         outcome = call("batch", *words)
         assert outcome.code == 2
         assert "cuda:7" in outcome.err
+        assert not rows(tmp_path / "out")
+        outcome = call("batch", *words[:-2], "--probabilities", "liver")
+        assert outcome.code == 2
+        assert "no label 'liver'" in outcome.err
         assert not rows(tmp_path / "out")
 
     @pytest.mark.parametrize(
@@ -275,6 +312,8 @@ class TestWrongInput:
             (["--workers", "0"], "workers is 0"),
             (["--timeout", "0"], "0 s"),
             (["--roi", "somewhere"], "somewhere"),
+            (["--memory-limit", "4"], "'4'"),
+            (["--tta", "ii"], "'ii'"),
             (["--model", "absent"], "'absent'"),
             (["--output", ""], "output folder is empty"),
         ],

@@ -71,6 +71,18 @@ def test_a_failure_is_known_until_it_is_overcome(tmp_path) -> None:
         assert known is not None and not known.error
 
 
+def test_a_probability_volume_that_was_edited_is_not_replaced(tmp_path) -> None:
+    with Results(tmp_path) as results:
+        stage = results.stage()
+        for name in ("p1.seg.nrrd", "p1_probability_liver.nrrd"):
+            (stage / name).write_text("voxels")
+        results.keep(stage, Entry(STUDY, 1.5, result()), IDENTITY, FORMATS[1:])
+        results.check_free({"p1": IDENTITY}, FORMATS[1:])
+        (tmp_path / "p1_probability_liver.nrrd").write_text("other voxels")
+        with pytest.raises(InputError, match=r"'p1_probability_liver.nrrd' was changed"):
+            results.check_free({"p1": IDENTITY}, FORMATS[1:])
+
+
 class TestKilled:
     """The process ends at every place where it moves or removes something."""
 

@@ -190,6 +190,11 @@ class TestOptions:
             (("--roi", "0:99,0:5,0:5"), "leaves the image"),
             (("--roi", "somewhere.mrk.json"), "somewhere.mrk.json"),
             (("--trust", "abc"), "SHA-256"),
+            (("--memory-limit", "lots"), "'lots'"),
+            (("--memory-limit", "4kB"), "4000"),
+            (("--probabilities", "spleen,"), "''"),
+            (("--probabilities", "liver"), "no label 'liver'"),
+            (("--tta", "ix"), "'ix'"),
         ],
     )
     def test_a_wrong_value_is_named(self, refused, bundle, scan, words, named) -> None:

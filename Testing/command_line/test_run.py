@@ -6,14 +6,19 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import nibabel
 import numpy as np
 import pytest
 
 import DeepImagingLib
-from DeepImagingLib import Options
+from DeepImagingLib import Options, road
+from DeepImagingLib.results import Segmentation
+from DeepImagingLib.tasks.segmentation import channels_of
 from Testing.bundles import make_bundles as make
 from Testing.command_line.conftest import GRID, write_scan
 from Testing.files.series import write_series
@@ -98,6 +103,50 @@ class TestRun:
             [sys.executable, "-m", "DeepImagingLib", "--version"], capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == DeepImagingLib.__version__
+
+
+class TestProbabilities:
+    @pytest.fixture
+    def probable(self, monkeypatch) -> list[Options]:
+        """Have runs give volumes of what they are asked for; returns the options that came."""
+        given: list[Options] = []
+
+        def answer(bundle, images, options, *more, run=road.run, **kept) -> Segmentation:
+            given.append(options)
+            result = run(bundle, images, Options(roi=options.roi), *more, **kept)
+            wanted = channels_of(options.probabilities, bundle.labels).items()
+            return replace(result, probability={n: np.float32(0.5) * (result.layers[0] == c) for n, c in wanted})
+
+        monkeypatch.setattr(road, "run", answer)
+        return given
+
+    def test_options_arrive_as_they_were_given(self, call, bundle, scan, tmp_path, probable) -> None:
+        words = ["--probabilities", "spleen, background", "--memory-limit", "4 GiB", "--tta", "kj"]
+        outcome = call("run", scan, "--model", bundle, "--output", tmp_path / "o.json", *words)
+        assert outcome.code == 0, outcome.err
+        assert probable == [Options(memory_limit=4 << 30, probabilities=("spleen", "background"), tta="jk")]
+
+    @pytest.mark.parametrize(("ending", "kind"), [(".nii.gz", ".nii.gz"), (".seg.nrrd", ".nrrd")])
+    def test_volumes_appear_beside_the_labels_and_it_is_said(
+        self, call, bundle, scan, tmp_path, probable, ending, kind
+    ) -> None:
+        output = tmp_path / "out" / f"organs{ending}"
+        outcome = call("run", scan, "--model", bundle, "--output", output, "--probabilities", "all")
+        assert outcome.code == 0, outcome.err
+        names = [output.name, f"organs_probability_spleen{kind}"]
+        assert sorted(path.name for path in output.parent.iterdir()) == sorted(names)
+        assert f"Wrote {output}, {names[1]}\n" in outcome.out
+
+    def test_none_is_written_where_none_is_asked_for(self, call, bundle, scan, tmp_path, probable) -> None:
+        outcome = call("run", scan, "--model", bundle, "--output", tmp_path / "out" / "organs.nii.gz")
+        assert outcome.out.endswith(f"Wrote {tmp_path / 'out' / 'organs.nii.gz'}\n")
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["organs.nii.gz"]
+
+    def test_a_scene_holds_them(self, call, bundle, scan, tmp_path, probable) -> None:
+        words = ["--output", tmp_path / "all.mrb", "--probabilities", "all"]
+        assert call("run", scan, "--model", bundle, *words).code == 0
+        with zipfile.ZipFile(tmp_path / "all.mrb") as archive:
+            assert any(name.endswith("/spleen probability.nrrd") for name in map(unquote, archive.namelist()))
 
 
 class TestTelling:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
 import nrrd
 import numpy as np
 import pytest
+import SimpleITK as sitk
+from nibabel.spatialimages import HeaderDataError
 
 from DeepImagingLib.errors import InputError, OutputError
 from DeepImagingLib.files import staged, write_json, write_nifti, write_seg_nrrd
+from DeepImagingLib.files.image import affine_from_itk
 from DeepImagingLib.results import Segment, Segmentation
 from DeepImagingLib.tasks.terminology import look_up
 from Testing.grids import affine
@@ -77,6 +81,48 @@ class TestSegNrrd:
         found = [loaded.GetNthSegment(i).GetName() for i in range(loaded.GetNumberOfSegments())]
         assert found[:2] == names[:2]
         assert found[2].replace("\\n", "\n") == names[2]
+
+
+class TestProbabilities:
+    @pytest.fixture
+    def given(self) -> Segmentation:
+        """A result with volumes of a label and of the background, in each order of memory."""
+        values = np.random.default_rng(1).random((4, 5, 6), np.float32)
+        volumes = {"liver": np.asfortranarray(values), "Background": 1 - values}
+        return replace(result(exclusive=True), probability=volumes)
+
+    @pytest.mark.parametrize(
+        ("write", "ending", "kind"), [(write_nifti, ".nii.gz", ".nii.gz"), (write_seg_nrrd, ".seg.nrrd", ".nrrd")]
+    )
+    def test_lie_beside_the_labels_as_the_same_kind_of_file(self, given, tmp_path: Path, write, ending, kind) -> None:
+        labels, *volumes = write(given, tmp_path / f"labels{ending}")
+        names = [f"labels_probability_{name}{kind}" for name in ("liver", "background")]
+        assert (labels.name, [path.name for path in volumes]) == (f"labels{ending}", names)
+        for path, values in zip(volumes, given.probability.values(), strict=True):
+            image = sitk.ReadImage(str(path))
+            assert image.GetPixelID() == sitk.sitkFloat32
+            np.testing.assert_array_equal(sitk.GetArrayFromImage(image).T, values)
+            np.testing.assert_allclose(affine_from_itk(image), GRID, atol=1e-5)
+
+    def test_lie_beside_the_masks_where_segments_overlap(self, given, tmp_path: Path) -> None:
+        overlapping = replace(result(exclusive=False), probability=given.probability)
+        names = [path.name for path in write_nifti(overlapping, tmp_path / "labels.nii.gz")]
+        assert names[:3] == ["labels_spleen.nii.gz", "labels_liver.nii.gz", "labels_probability_liver.nii.gz"]
+
+    def test_are_named_by_the_id_of_a_label_that_no_file_name_takes(self, given, tmp_path: Path) -> None:
+        odd = Segment("left_kidney", "left/kidney ∕", 0, 1, (1.0, 0.0, 0.0))
+        named = replace(given, segments=(odd,), probability={odd.name: given.probability["liver"]})
+        assert write_nifti(named, tmp_path / "a.nii.gz")[1].name == "a_probability_left_kidney.nii.gz"
+
+    def test_appear_with_the_labels_or_not_at_all(self, given, tmp_path: Path) -> None:
+        labels = tmp_path / "labels.nii.gz"
+        unwritable = replace(given, probability={**given.probability, "spleen": np.zeros((4, 5, 6), object)})
+        with pytest.raises(HeaderDataError), staged([labels]) as stages:
+            write_nifti(unwritable, stages[labels])
+        assert not list(tmp_path.iterdir())
+        with staged([labels]) as stages:
+            write_nifti(given, stages[labels])
+        assert len(list(tmp_path.iterdir())) == 3
 
 
 class TestReport:

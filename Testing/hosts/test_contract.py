@@ -7,6 +7,8 @@ import pytest
 
 from DeepImagingLib.errors import CancelledError, InputError, MemoryLimitError, WorkerError
 from DeepImagingLib.hosts import State
+from DeepImagingLib.hosts.parcel import Parcel
+from DeepImagingLib.results import Segmentation
 from Testing.hosts.jobs import Echo, Fails, Leaves, Steps
 
 
@@ -37,6 +39,19 @@ def test_arrays_of_all_sorts_travel(host):
     ]
     assert host.submit(Echo(arrays[0])).result().shape == (0, 3)
     assert all(np.array_equal(a, b) for a, b in zip(arrays, host.submit(Echo(arrays)).result(), strict=True))
+
+
+def test_probability_volumes_come_with_their_labels_and_beside_the_pickle(host):
+    values = np.random.default_rng(0).random((40, 50, 60), np.float32)
+    volumes = {"liver": np.asfortranarray(values), "Ödem": 1 - values}
+    result = Segmentation(np.zeros((1, 40, 50, 60), np.uint8), np.eye(4), (), probability=volumes)
+    given = host.submit(Echo(result)).result()
+    assert list(given.probability) == ["liver", "Ödem"]
+    for name, volume in given.probability.items():
+        assert volume.dtype == np.float32 and volume.strides == volumes[name].strides
+        assert np.array_equal(volume, volumes[name])
+    parcel = Parcel(result)
+    assert len(parcel.text) < 2000 and sum(parcel.sizes) > 2 * values.nbytes
 
 
 def test_progress_is_told_in_order(host):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from DeepImagingLib import Options, load_bundle, run
+from DeepImagingLib import Options, load_bundle, road, run
 from DeepImagingLib.errors import BundleError, CancelledError, InputError, MemoryLimitError, WorkerError
 from DeepImagingLib.files import Voxels
 from DeepImagingLib.hosts import Context, RunJob
@@ -73,6 +73,17 @@ def test_the_answer_is_that_of_the_one_call(host, bundle, voxels):
 def test_layers_lie_as_slicer_keeps_them(host, bundle, voxels):
     layers = host.submit(RunJob(bundle, voxels)).result().result.layers
     assert all(layer.flags.f_contiguous for layer in layers)
+
+
+def test_probability_volumes_do_too(in_process, bundle, voxels, monkeypatch):
+    def answer(*given, run=road.run, **more):
+        result = run(*given, **more)
+        return replace(result, probability={"spleen": np.ascontiguousarray(result.layers[0], np.float32)})
+
+    monkeypatch.setattr(road, "run", answer)
+    result = in_process.submit(RunJob(bundle, voxels)).result().result
+    assert result.probability["spleen"].flags.f_contiguous
+    assert np.array_equal(result.probability["spleen"], result.layers[0])
 
 
 def test_measures_are_those_of_the_segments_on_the_input(host, bundle, voxels):

@@ -73,6 +73,9 @@ def states(panel: Any, views: Path) -> Iterator[str]:
     click(panel.ui.modelCardButton)
     yield "card"
     click(panel.ui.modelCardButton)
+    click(panel.ui.advancedCollapsibleButton)
+    yield "advanced"
+    click(panel.ui.advancedCollapsibleButton)
     click(panel.ui.applyButton)
     process_events_until(lambda: "Computing" in panel.ui.stageLabel.text and panel.ui.progressBar.value > 0, 60)
     with standing_still():

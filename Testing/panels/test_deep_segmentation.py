@@ -22,6 +22,7 @@ import pytest
 pytest.importorskip("slicer", reason="panels need slicer-core")
 pytest.importorskip("PySide6", reason="panels need PySide6")
 
+from DeepImagingLib import scene
 from DeepImagingLib.bundles import user_model_folder
 from DeepImagingLib.errors import CancelledError, InputError
 from DeepImagingLib.files import Voxels
@@ -36,6 +37,7 @@ import slicer
 import vtk
 
 from DeepImagingPanel import requirements, runner
+from DeepImagingPanel.stored_result import provenanceOf
 
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "DeepImaging" / "DeepSegmentation" / "DeepSegmentation.py"
@@ -457,6 +459,63 @@ class TestModels:
         panel.models.select("foreign")
         panel.refresh()
         assert not panel.ui.applyButton.enabled
+
+
+class TestProbabilities:
+    def labels(self, panel: Any) -> list[str]:
+        selector = panel.ui.probabilitySelector
+        return [selector.itemText(index) for index in range(selector.count)]
+
+    def choose(self, panel: Any, text: str) -> None:
+        index = self.labels(panel).index(text)
+        panel.ui.probabilitySelector.setCurrentIndex(index)
+        panel.ui.probabilitySelector.activated.emit(index)
+
+    def test_can_be_had_of_the_labels_of_the_chosen_model(self, panel, models):
+        assert self.labels(panel)[:2] == ["None", "All labels"]
+        assert {"liver", "spleen"} < {*self.labels(panel)} and "background" not in self.labels(panel)
+        make.write_brats_like(models / "tumour")
+        panel.enter()
+        self.choose(panel, "liver")
+        choose(panel, "tumour")
+        assert self.labels(panel)[2:] == ["Tumor core", "Whole tumor", "Enhancing tumor"]
+        assert panel.ui.probabilitySelector.currentIndex == 0 and panel._parameterNode.probability == ""
+
+    def test_come_as_volumes_that_are_no_input_of_the_next_run(self, panel, phantom):
+        volume = add(phantom)
+        self.choose(panel, "liver")
+        click(panel.ui.applyButton)
+        wait_until_idle()
+        (node,) = segmentations()
+        (liver,) = scene.probability_volumes(node)
+        found = slicer.util.arrayFromVolume(liver)
+        inside = slicer.util.arrayFromSegmentBinaryLabelmap(
+            node, node.GetSegmentation().GetSegmentIdBySegmentName("liver"), volume
+        )
+        assert found.min() >= 0 and found.max() <= 1.0001
+        assert found[inside > 0].mean() > 0.5 > 0.1 > found[inside == 0].mean()
+        assert panel.result.ui.overlaySelector.itemText(1) == "liver probability"
+        slicer.mrmlScene.RemoveNode(volume)
+        panel.enter()
+        process_events_until(lambda: True)
+        assert panel.ui.inputSelector.currentNode() is None
+
+    def test_and_the_memory_limit_go_into_the_run_and_are_saved(self, panel, phantom, tmp_path):
+        add(phantom)
+        self.choose(panel, "All labels")
+        assert panel.ui.memoryLimitSpinBox.text == "Automatic"
+        panel.ui.memoryLimitSpinBox.setValue(4.5)
+        click(panel.ui.applyButton)
+        wait_until_idle()
+        options = provenanceOf(segmentations()[0])["options"]
+        assert (options["probabilities"], options["memory_limit"]) == (["all"], 4_500_000_000)
+        assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+        slicer.mrmlScene.Clear(0)
+        slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+        process_events_until(lambda: panel.result.node is not None)
+        assert panel.ui.memoryLimitSpinBox.value == 4.5 and panel.ui.probabilitySelector.currentText == "All labels"
+        click(panel.ui.restoreDefaultsButton)
+        assert panel.ui.memoryLimitSpinBox.value == 0 and panel.ui.probabilitySelector.currentText == "None"
 
 
 class TestState:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("slicer", reason="panels need slicer-core")
@@ -280,6 +281,60 @@ class TestSurfaces:
         assert not has_surface(node, "liver")
 
 
+class TestOverlay:
+    @pytest.fixture
+    def views(self, mrml) -> list[Any]:
+        """What two slice views show."""
+        made = []
+        for name in ("Red", "Green"):
+            view = slicer.vtkMRMLSliceCompositeNode()
+            view.SetLayoutName(name)
+            made.append(mrml.AddNode(view))
+        return made
+
+    @pytest.fixture
+    def probable(self, section, node, phantom) -> list[Any]:
+        """The volumes of a run that was asked for two."""
+        result = phantom[1].result
+        volumes = {name: result.mask(name).astype(np.float32) for name in ("liver", "spleen")}
+        scene.show(replace(result, probability=volumes), slicer.util.getNode("scan"), node=node, surface=False)
+        section.setNode(node)
+        return scene.probability_volumes(node)
+
+    def test_is_not_there_without_volumes(self, section) -> None:
+        assert section.ui.overlaySelector.isHidden() and section.ui.overlayLabel.isHidden()
+
+    def test_lists_the_volumes_of_the_result(self, section, probable) -> None:
+        selector = section.ui.overlaySelector
+        texts = [selector.itemText(index) for index in range(selector.count)]
+        assert texts == ["None", "liver probability", "spleen probability"] and not selector.isHidden()
+        assert selector.currentIndex == 0
+
+    def test_lays_the_chosen_one_over_the_scan(self, section, views, probable) -> None:
+        choose_item(section.ui.overlaySelector, 2)
+        assert {view.GetForegroundVolumeID() for view in views} == {probable[1].GetID()}
+        assert all(0 < view.GetForegroundOpacity() < 1 for view in views)
+        section.setNode(None)
+        section.setNode(slicer.util.getNode("scan segmentation"))
+        assert section.ui.overlaySelector.currentIndex == 2
+        choose_item(section.ui.overlaySelector, 0)
+        assert {view.GetForegroundVolumeID() for view in views} == {None}
+
+    def test_forgets_a_volume_that_is_deleted(self, section, views, probable, mrml) -> None:
+        choose_item(section.ui.overlaySelector, 1)
+        mrml.RemoveNode(probable[0])
+        settle()
+        selector = section.ui.overlaySelector
+        assert (selector.count, selector.itemText(1), selector.currentIndex) == (2, "spleen probability", 0)
+
+    def test_goes_with_the_result(self, section, views, probable) -> None:
+        choose_item(section.ui.overlaySelector, 1)
+        click(section.ui.removeButton)
+        assert {view.GetForegroundVolumeID() for view in views} == {None}
+        assert [v.GetName() for v in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")] == ["scan"]
+        assert section.ui.overlaySelector.isHidden()
+
+
 class TestRemove:
     def test_takes_out_exactly_what_the_run_made(self, section, node, mrml) -> None:
         other = mrml.AddNewNodeByClass("vtkMRMLSegmentationNode", "drawn by hand")
@@ -396,6 +451,12 @@ class TestSavedScene:
         section.setNode(other)
         assert column(section, NAME) == []
         assert section.ui.provenanceButton.isHidden()
+
+
+def choose_item(selector: Any, index: int) -> None:
+    """Choose an item of a combo box, as a click does."""
+    selector.setCurrentIndex(index)
+    selector.activated.emit(index)
 
 
 def press(widget: Any, key: str, modifier: str = "NoModifier") -> None:

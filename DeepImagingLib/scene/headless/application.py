@@ -14,6 +14,7 @@ from typing import Any
 import slicer
 import vtk
 
+from DeepImagingLib.scene.headless.colors import add_inferno
 from DeepImagingLib.scene.headless.io_manager import IOManager
 from DeepImagingLib.scene.headless.terminologies import write_terminologies
 
@@ -101,6 +102,7 @@ class HeadlessApplication:
         colors = logic.GetColorLogic()
         colors.SetMRMLScene(self._scene)
         colors.AddDefaultColorNodes()  # else label volumes find no colour table
+        add_inferno(self._scene)
         logic.SetModuleLogic("Colors", colors)
         self._register("Colors", colors)
         for factory in (
