@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from DeepImagingLib import study
 from DeepImagingLib.cli.console import Interrupt, ProgressLine, print_json
 from DeepImagingLib.cli.run_options import add_run_options, run_options
 from DeepImagingLib.errors import InputError
+
+if TYPE_CHECKING:
+    from DeepImagingLib.hosts import Handle, Host, Outlook
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -21,24 +25,33 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     add_run_options(parser)
     parser.add_argument(
-        "--output", action="append", required=True, metavar="PATH", help=f"{', '.join(study.ENDINGS)}; repeatable"
+        "--output", action="append", default=[], metavar="PATH", help=f"{', '.join(study.ENDINGS)}; repeatable"
     )
     parser.add_argument(
         "--roi", metavar="I0:I1,J0:J1,K0:K1|FILE", help="voxel ranges, a Slicer ROI (.mrk.json) or a mask"
     )
     parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
     parser.add_argument("--worker", action="store_true", help="run in a process of its own, as Slicer does")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="tell what a run would do and what memory it takes; write nothing"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON on stdout")
     parser.set_defaults(command=run_command)
 
 
 def run_command(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
-    """Run one study and write what was asked for."""
+    """Run one study and write what was asked for, or tell how that would go."""
+    if not (parsed.output or parsed.dry_run):
+        raise InputError("No output is named; say what to write with --output PATH, or tell the plan with --dry-run.")
     region = Path(parsed.roi) if parsed.roi and Path(parsed.roi).is_file() else None
     options = run_options(parsed, None if region else parsed.roi)  # a wrong word is told before anything is read
     outputs = tuple(Path(path) for path in parsed.output)
     inputs = parse_inputs(parsed.inputs)
     job = study.StudyJob(parsed.model, inputs, outputs, options, region, parsed.series, parsed.trust)
+    if parsed.dry_run:
+        outlook = foresee(job, interrupt, worker=parsed.worker)
+        print_json(outlook.as_plain()) if parsed.json else print(outlook.sentence)
+        return 0
     summary = perform(job, interrupt, worker=parsed.worker)
     if parsed.json:
         print_json(summary.report)
@@ -49,12 +62,28 @@ def run_command(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
 
 def perform(job: study.StudyJob, interrupt: Interrupt, *, worker: bool = False) -> study.Summary:
     """Do one study here, or in a process of its own, and show how far it is."""
+    with _host(worker) as (host, listener):
+        return study.perform(job, host, listener, interrupt)
+
+
+def foresee(job: study.StudyJob, interrupt: Interrupt, *, worker: bool = False) -> Outlook:
+    """Return how one study would go; an output that couldn't be written is told as well."""
+    for path in job.outputs:
+        study.checked_output(path, job.sources)
+    with _host(worker) as (host, listener):
+        outlook: Outlook = host.submit(study.DryRun(job), listener=listener, cancel=interrupt).result()
+        return outlook
+
+
+@contextmanager
+def _host(worker: bool) -> Iterator[tuple[Host, Callable[[Handle], None]]]:
+    """Give a host, and a listener that shows how far its job is."""
     from DeepImagingLib.hosts import InProcessHost, WorkerHost
     from DeepImagingLib.hosts.process import cores
 
     host = WorkerHost(threads=cores()) if worker else InProcessHost()
     with closing(host), ProgressLine(sys.stderr.isatty()) as line:
-        return study.perform(job, host, lambda handle: line(handle.progress), interrupt)
+        yield host, lambda handle: line(handle.progress)
 
 
 def parse_inputs(given: Sequence[str]) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,22 +44,19 @@ def checked_voxels(image: MetaTensor, name: str) -> tuple[MetaTensor, list[str]]
     Raises:
         InputError: It has no voxels, or more than half of them aren't finite.
     """
-    import torch
-
     if image.numel() == 0:
         raise InputError(f"{_capital(name)} has no voxels; choose a volume with data.")
-    finite = torch.isfinite(image.as_tensor())
-    missing = int(image.numel() - finite.sum())
+    if all(math.isfinite(float(end)) for end in image.as_tensor().aminmax()):
+        return image, []
+    planes = [plane for channel in image.numpy() for plane in channel]  # by planes, so that masks of them are small
+    missing = image.numel() - sum(int(np.isfinite(plane).sum()) for plane in planes)
     if missing > MOST_NOT_FINITE * image.numel():
         share = 100 * missing / image.numel()
         raise InputError(f"{share:.0f} % of the voxels of {name} are not numbers (NaN); use the original volume.")
-    notes = []
-    if missing:
-        lowest = image.as_tensor()[finite].min()
-        image = image.clone()
-        image[~finite] = lowest
-        notes.append(f"{missing} voxels of {name} were not numbers (NaN) and were set to its minimum, {lowest:g}.")
-    return image, notes
+    lowest = min(float(plane.min(where=np.isfinite(plane), initial=math.inf)) for plane in planes)
+    image = image.clone()
+    image.as_tensor().nan_to_num_(lowest, lowest, lowest)
+    return image, [f"{missing} voxels of {name} were not numbers (NaN) and were set to its minimum, {lowest:g}."]
 
 
 def unlike_modality(image: MetaTensor, name: str, modality: str) -> str:
@@ -74,9 +72,9 @@ def unlike_modality(image: MetaTensor, name: str, modality: str) -> str:
 def check_not_constant(image: MetaTensor, name: str) -> None:
     """Raise InputError where all voxels of a channel are the same."""
     for channel in image.as_tensor():
-        if bool((channel == channel.flatten()[0]).all()):
-            value = float(channel.flatten()[0])
-            raise InputError(f"{_capital(name)} is {value:g} everywhere; choose a volume (or region) with content.")
+        low, high = channel.aminmax()
+        if low == high:
+            raise InputError(f"{_capital(name)} is {low:g} everywhere; choose a volume (or region) with content.")
 
 
 def check_same_grid(first: MetaTensor, other: MetaTensor, names: tuple[str, str]) -> None:

@@ -125,12 +125,12 @@ def label_of(name: str, among: Mapping[str, Any]) -> str:
 
 
 def gather(bundle: Bundle, images: Mapping[str, MetaTensor]) -> dict[str, MetaTensor]:
-    """Return copies of the images by the bundle's keys, or as the channels of its one key.
+    """Return the images by the bundle's keys, or as the channels of its one key.
 
-    Copies, because some of MONAI's transforms work in place (NormalizeIntensity with `nonzero`).
+    An image by itself keeps its memory, which `preprocess` doesn't write to.
     """
     if len(bundle.image_keys) > 1:
-        return {name: image.clone() for name, image in images.items()}
-    stacked = np.concatenate([np.asarray(image) for image in images.values()])
-    first = next(iter(images.values()))
+        return {name: files.as_image(image.numpy(), np.asarray(image.affine)) for name, image in images.items()}
+    first, *others = images.values()
+    stacked = np.concatenate([image.numpy() for image in images.values()]) if others else first.numpy()
     return {bundle.image_keys[0]: files.as_image(stacked, np.asarray(first.affine))}

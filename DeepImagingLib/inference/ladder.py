@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from DeepImagingLib.inference.memory import is_out_of_memory, release
 
 if TYPE_CHECKING:
     import torch
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 AS_PLANNED = "as planned"
 
@@ -37,6 +45,33 @@ class Way:
         import torch
 
         return "full" if self.dtype == torch.float32 else str(self.dtype).removeprefix("torch.")
+
+
+def descend(way: Way, action: Callable[[Way], T], lowered: Callable[[Way], None]) -> tuple[T, Way]:
+    """Do what may need more memory than there is, again after each step down.
+
+    Args:
+        way: To compute at first.
+        action: Given the way.
+        lowered: Told of each lower way before the action is tried again.
+
+    Returns:
+        What the action returned, and the way it ended on.
+
+    Raises:
+        MemoryError, RuntimeError: Memory ran out, and nothing is left to give; whatever else the action raises.
+    """
+    while True:
+        try:
+            return action(way), way
+        except Exception as error:
+            lower = step_down(way) if is_out_of_memory(error) else None
+            if lower is None:
+                raise
+        way = lower  # beyond the error, whose frames hold what must be let go first
+        log.warning("Memory ran out; going on: %s.", way.step)
+        release()
+        lowered(way)
 
 
 def step_down(way: Way) -> Way | None:

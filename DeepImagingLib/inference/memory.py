@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 KIB = 1024
-PHRASES = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
+PHRASES = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory", "alloc_failed")
 SAMPLING = 0.002
 DEVICE_SHARE, HOST_SHARE = 0.8, 0.6
 CGROUP = Path("/sys/fs/cgroup")

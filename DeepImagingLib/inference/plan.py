@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from DeepImagingLib.errors import MemoryLimitError
 from DeepImagingLib.inference import cells
-from DeepImagingLib.inference.ladder import AS_PLANNED, Way, half_of, step_down
+from DeepImagingLib.inference.ladder import Way, half_of, step_down
 from DeepImagingLib.inference.memory import free_memory, share
 from DeepImagingLib.inference.sweep import KEPT
 from DeepImagingLib.inference.windows import Windows
@@ -121,13 +121,14 @@ def make_plan(way: Way, windows: Windows, probe: Probe, need: Need, allowed: tup
             raise MemoryLimitError(_refusal(plan))
         halved = plan.way.precision == "full" != lower.precision
         need = replace(plan.need, window=plan.need.window // 2) if halved else plan.need
-        plan = replace(plan, way=replace(lower, step=AS_PLANNED), need=need)
+        plan = replace(plan, way=replace(lower, step=way.step), need=need)
     return plan
 
 
 def _fits(plan: Plan) -> bool:
     device, host = plan.limits
-    return plan.need.on_device(plan.way) <= device and plan.need.on_host(plan.way) <= host
+    on_device = plan.way.device.type == "cpu" or plan.need.on_device(plan.way) <= device
+    return on_device and plan.need.on_host(plan.way) <= host
 
 
 def _refusal(plan: Plan) -> str:

@@ -9,7 +9,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from DeepImagingLib.errors import BundleError, DeepImagingError, MemoryLimitError
 from DeepImagingLib.inference.inverse import NotSeparable
-from DeepImagingLib.inference.ladder import AS_PLANNED
+from DeepImagingLib.inference.ladder import AS_PLANNED, Way, descend
 from DeepImagingLib.inference.memory import is_out_of_memory
 from DeepImagingLib.inference.network import Caller, UnknownOutput, mirror_axes, padded
 from DeepImagingLib.inference.plan import AsItIs, Plan, limits, make_plan, need_of, starting_way
-from DeepImagingLib.inference.probe import probe
+from DeepImagingLib.inference.preprocess import preprocess
+from DeepImagingLib.inference.probe import Probe, probe
 from DeepImagingLib.inference.recipe import NotUnderstood, Recipe, read_recipe
 from DeepImagingLib.inference.rest import run_rest
 from DeepImagingLib.inference.stock import located, on_grid, run_as_it_is
@@ -126,13 +127,14 @@ def _predict(
     channels: Sequence[int],
 ) -> Prediction:
     with monitor.stage("Preprocessing"):
-        data = dict(pipeline.preprocessing(dict(images)))
+        data = preprocess(pipeline.preprocessing, images, monitor)
     prepared = data[bundle.input_key]
     reference = next(iter(images.values()))
     try:
         with monitor.stage("Network"):
             ready = _ready(bundle, pipeline, prepared, device, options, channels)
             swept = ready.run.go(monitor)
+            swept = swept if prepared.ndim == 4 else swept.as_picture()
     except NOT_SWEPT as reason:
         note = f"The bundle was run on all channels at once, as it is: {reason}."
         note += " That gives no probability volumes." if channels else ""
@@ -164,7 +166,7 @@ def foresee(
 
     with _told(bundle, device), torch.inference_mode():
         with monitor.stage("Preprocessing"):
-            prepared = pipeline.preprocessing(dict(images))[bundle.input_key]
+            prepared = preprocess(pipeline.preprocessing, images, monitor)[bundle.input_key]
         with monitor.stage("Network"):
             try:
                 return _ready(bundle, pipeline, prepared, device, options, channels).plan
@@ -198,7 +200,6 @@ def _ready(
     recipe = read_recipe(pipeline.postprocessing, pipeline.preprocessing, bundle.pred_key, bundle.input_key)
     windows = windows_of(pipeline.inferer, image.shape[1:])
     inverse = inverse_of(image, recipe, windows)
-    allowed = limits(device, options.memory_limit)
     way = starting_way(device, windows, options.precision)
     mirror = mirror_axes(options.tta, windows)
     caller = Caller(pipeline.network, windows, padded(image.as_tensor(), windows), device, way.dtype, mirror)
@@ -206,11 +207,16 @@ def _ready(
     def reducer_of(count: int) -> Reducer:
         return recipe.reducer or reducer_for(count, bundle.labels, bundle.exclusive)
 
-    told = probe(caller, way, lambda output: decided(output, recipe, reducer_of(output.shape[1])))
+    def first(way: Way) -> Probe:
+        return probe(caller, way, lambda output: decided(output, recipe, reducer_of(output.shape[1])))
+
+    told, tried = descend(replace(way, batch=1), first, lambda lower: caller.use(lower.device, lower.dtype))
+    way = way if tried.step == AS_PLANNED else tried
     reducer = reducer_of(told.channels)
     masks = 1 if isinstance(reducer, Argmax) else -(-told.channels // BITS)
     need = need_of(windows, told, math.prod(inverse.shape), masks, len(channels))
-    plan = make_plan(way, windows, told, need, allowed)
+    plan = make_plan(way, windows, told, need, limits(way.device, options.memory_limit))
+    caller.use(plan.way.device, plan.way.dtype)
     log.info("%s: %s", bundle.name, plan.sentence)
     return Ready(Run(caller, recipe, inverse, reducer, told.channels, channels, plan.way), recipe, plan)
 

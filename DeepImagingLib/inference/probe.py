@@ -99,7 +99,7 @@ def _may_pay(way: Way, windows: int) -> bool:
     """Tell whether half precision may be taken, and whether a device has units for it."""
     import torch
 
-    if not way.may_halve or windows < ENOUGH:
+    if not way.may_halve or way.dtype != torch.float32 or windows < ENOUGH:
         return False
     return way.device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 

@@ -83,13 +83,13 @@ def read_recipe(postprocessing: Compose, preprocessing: Compose, key: str, image
 def _flat(chain: Any) -> Iterator[Any]:
     from monai.transforms import Compose
 
+    if chain.lazy is not False:
+        raise NotUnderstood("its post-processing is lazy")
     for step in chain.transforms:
-        if type(step) is not Compose:
-            yield step
-        elif step.lazy:
-            raise NotUnderstood("it is lazy")
-        else:
+        if type(step) is Compose:
             yield from _flat(step)
+        else:
+            yield step
 
 
 def _is_neutral(step: Any) -> bool:

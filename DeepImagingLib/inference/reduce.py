@@ -58,7 +58,7 @@ class Volumes:
     """Keeps chosen channels as they are, as `volumes`: channel to (I, J, K) float32."""
 
     def __init__(self, shape: tuple[int, ...], channels: Sequence[int], activation: Activation) -> None:
-        self.volumes = {channel: np.zeros(shape, np.float32) for channel in channels}
+        self.volumes = {channel: np.zeros(shape, np.float32, order="F") for channel in channels}
         self._activation = activation
 
     def keep(self, values: torch.Tensor, axes: Axes, place: Place) -> None:

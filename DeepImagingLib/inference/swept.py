@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from DeepImagingLib.inference.inverse import Inverse, identity, read_inverse
-from DeepImagingLib.inference.ladder import Way, step_down
-from DeepImagingLib.inference.memory import is_out_of_memory, release
+from DeepImagingLib.inference.ladder import Way, descend
 from DeepImagingLib.inference.network import Caller
 from DeepImagingLib.inference.recipe import Recipe
 from DeepImagingLib.inference.reduce import Activation, Labels, Mapped, Volumes, keeper_of
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
 
     from DeepImagingLib.inference.progress import Monitor
     from DeepImagingLib.inference.windows import Windows
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -44,6 +40,12 @@ class Swept:
     answer: npt.NDArray[Any] | Masks
     volumes: dict[int, npt.NDArray[np.float32]]
     way: Way
+
+    def as_picture(self) -> Swept:
+        """Return the same of a volume of one slice (I, J, 1) as of a picture (I, J)."""
+        answer = self.answer.as_picture() if isinstance(self.answer, Masks) else self.answer[..., 0]
+        volumes = {channel: volume[..., 0] for channel, volume in self.volumes.items()}
+        return replace(self, answer=answer, volumes=volumes)
 
 
 class Run:
@@ -106,25 +108,15 @@ class Run:
         return Swept(answer, self._volumes.volumes, self._way)
 
     def _attempt(self, action: Callable[[], T]) -> T:
-        """Do what may need more memory than there is, again after each step down."""
-        while True:
-            try:
-                return action()
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                lower = step_down(self._way)
-                if lower is None:
-                    raise
-            self._take(lower)  # beyond the error, whose frames hold what must be let go first
+        """Do what may need more memory than there is, stepping down where it does."""
+        done, self._way = descend(self._way, lambda way: action(), self._take)
+        return done
 
     def _take(self, way: Way) -> None:
-        log.warning("Memory ran out; going on %s.", way.step)
         self._way = way
         self._caller.use(way.device, way.dtype)
         if self._sweep is not None:
             self._sweep.move(way.store)
-        release()
 
 
 def _softmax(values: torch.Tensor) -> torch.Tensor:

@@ -67,6 +67,12 @@ class Masks:
         """Return one mask (I, J, K)."""
         return (self.bits[channel // BITS] & np.uint8(1 << channel % BITS)) != 0
 
+    def as_picture(self) -> Masks:
+        """Return the masks of a volume of one slice (I, J, 1) as those of a picture (I, J)."""
+        picture = Masks(self._count, ())
+        picture.bits = self.bits[..., 0]
+        return picture
+
     def first_of_each(self) -> Layers:
         """Return the number of the first mask that covers each voxel, 0 where none does (I, J, K)."""
         first = np.zeros(self.bits.shape[1:], _smallest_type(self._count))
