@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 
     from DeepImagingLib.inference.progress import Monitor
 
-WRITERS = ("Compose", "NormalizeIntensityd", "StdShiftIntensityd")
-HARMLESS = {target for target in TARGETS.values() if target.name not in WRITERS}
-"""The transforms that are known not to write into what they are given."""
+WRITERS = ("NormalizeIntensityd", "StdShiftIntensityd")
+HARMLESS = {
+    target
+    for target in TARGETS.values()
+    if target.module.endswith(".dictionary") and ".post." not in target.module and target.name not in WRITERS
+}
+"""The transforms that are known not to write into what they are given; of those meant for answers several do."""
 
 
 def preprocess(steps: Compose, data: Mapping[str, MetaTensor], monitor: Monitor) -> dict[str, Any]:

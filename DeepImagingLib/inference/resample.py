@@ -1,4 +1,4 @@
-"""Resample an image as MONAI's Spacing does, tile by tile, so that its float64 copy and its grid stay small.
+"""Resample a volume as MONAI's Spacing does, tile by tile, so that its float64 copy and its grid stay small.
 
 The grid is MONAI's, bit for bit, and so are the values but where float32 is interpolated in float64: there they differ
 by rounding errors of float64, which the last bit of the float32 shows where a value lies half-way between two of them.
@@ -59,7 +59,7 @@ def _is_usual(image: MetaTensor, info: dict[str, Any]) -> bool:
         and info["align_corners"] in (True, False)
         and info["dtype"] in ("float64", str(image.dtype).removeprefix("torch."))
         and image.device.type == "cpu"
-        and image.ndim in (3, 4)
+        and image.ndim == 4  # pictures are small
     )
 
 
@@ -80,7 +80,7 @@ def _resampled(
     """Return (C, *shape) float32.
 
     Args:
-        image: (C, I, J, K) or (C, I, J).
+        image: (C, I, J, K).
         step: From indices of the output to indices of the image, homogeneous.
         shape: Of the output.
         info: The mode, padding and type to compute in, as MONAI's trace has them.
