@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from monai.data import MetaTensor
 
     from DeepImagingLib.bundles import Bundle
-    from DeepImagingLib.hosts import Context, Handle, Host
+    from DeepImagingLib.hosts import Context, Handle, Host, Outlook
     from DeepImagingLib.inference.progress import Monitor
     from DeepImagingLib.results import Result
 
@@ -115,9 +115,18 @@ class StudyJob:
         from DeepImagingLib import files
         from DeepImagingLib.inference.progress import Monitor
         from DeepImagingLib.road import run
-        from DeepImagingLib.tasks.segmentation import channels_of
 
         monitor = Monitor(context.progress, context.cancel)
+        bundle, images, options = self._taken(context, monitor)
+        result = run(bundle, _given(images), options, context.progress, context.cancel, build=context.models.build)
+        result, written = self._write(result, images, bundle, monitor)
+        return Summary(files.report(result), result.millilitres(), tuple(written[path] for path in self.outputs))
+
+    def _taken(self, context: Context, monitor: Monitor) -> tuple[Bundle, dict[str, MetaTensor], Options]:
+        """Return the bundle, the images, and the options with the region."""
+        from DeepImagingLib import files
+        from DeepImagingLib.tasks.segmentation import channels_of
+
         with monitor.stage("Reading the model"):
             bundle = context.models.load(self.model, self.trust)
             channels_of(self.options.probabilities, bundle.labels)  # a wrong name is told before a scan is read
@@ -125,17 +134,7 @@ class StudyJob:
         options = self.options
         if self.region is not None:
             options = replace(options, roi=files.read_roi(self.region, next(iter(images.values()))))
-        unnamed = list(images) == [UNNAMED]
-        result = run(
-            bundle,
-            images[UNNAMED] if unnamed else images,
-            options,
-            context.progress,
-            context.cancel,
-            build=context.models.build,
-        )
-        result, written = self._write(result, images, bundle, monitor)
-        return Summary(files.report(result), result.millilitres(), tuple(written[path] for path in self.outputs))
+        return bundle, images, options
 
     def _read(self, monitor: Monitor) -> dict[str, MetaTensor]:
         from DeepImagingLib import files
@@ -179,6 +178,28 @@ class StudyJob:
         return first.name if first.is_dir() else re.sub(r"(\.\w+)?\.\w+$", "", first.name) or first.name
 
 
+@dataclass(frozen=True)
+class DryRun:
+    """Reads a study and tells how a run of it would go; nothing is written.
+
+    Attributes:
+        study: What would be run.
+    """
+
+    study: StudyJob
+
+    def perform(self, context: Context) -> Outlook:
+        """Read and plan; raises as `StudyJob.perform` does."""
+        from DeepImagingLib.hosts.outlook import outlook_of
+        from DeepImagingLib.inference.progress import Monitor
+        from DeepImagingLib.road import plan
+
+        bundle, images, options = self.study._taken(context, Monitor(context.progress, context.cancel))
+        return outlook_of(
+            plan(bundle, _given(images), options, context.progress, context.cancel, build=context.models.build)
+        )
+
+
 def perform(
     job: StudyJob,
     host: Host,
@@ -197,6 +218,11 @@ def perform(
         job = replace(job, outputs=tuple(stages.values()))
         summary: Summary = host.submit(job, listener=listener, cancel=cancel).result()
         return summary
+
+
+def _given(images: dict[str, MetaTensor]) -> MetaTensor | dict[str, MetaTensor]:
+    """Return images as `road.run` takes them."""
+    return images[UNNAMED] if list(images) == [UNNAMED] else images
 
 
 def _absolute(path: Path) -> Path:

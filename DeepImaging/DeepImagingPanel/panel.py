@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from DeepImagingPanel import runner, sample
 from DeepImagingPanel.inputs_section import InputsSection
 from DeepImagingPanel.install_section import InstallSection
 from DeepImagingPanel.logic import PanelLogic
+from DeepImagingPanel.memory_check import MemoryCheck
 from DeepImagingPanel.model_section import ModelSection
 from DeepImagingPanel.parameters import Device, PanelParameterNode, Precision
 from DeepImagingPanel.probability_choice import ProbabilityChoice
@@ -79,6 +81,7 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.models = ModelSection(self.ui, self.task, self._chooseModel)
         self.probabilities = ProbabilityChoice(self.ui.probabilitySelector, self._chooseProbability)
         self.runs = RunSection(self.ui, self.moduleName, self.onApply, self._onEnded)
+        self.memoryCheck = MemoryCheck(self.ui.memoryCheckButton, self._foresee, self.runs.say)
         self._connect()
         self.initializeParameterNode()
 
@@ -147,21 +150,10 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onApply(self) -> None:
         """Line up a run with what is chosen."""
-        chosen = self._parameterNode
-        volumes = self.inputs.volumes()
+        volumes, model, further = self._chosen()
         try:
             self.runs.say("")
-            self.logic.start(
-                volumes if len(volumes) > 1 else next(iter(volumes.values())),
-                str(self.models.card.path),
-                chosen.output,
-                trust=self.models.card.trust,
-                region=chosen.region,
-                device=chosen.device.value,
-                precision=chosen.precision.value,
-                memory_limit=round(chosen.memoryLimit * GB) or None,
-                probabilities=(chosen.probability,) if chosen.probability else (),
-            )
+            self.logic.start(volumes, model, self._parameterNode.output, **further)
         except DeepImagingError as error:
             self.runs.say(str(error))
 
@@ -193,6 +185,26 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.tryButton.enabled = not self.install.needed and not runner.current().busy
         self.ui.freeMemoryButton.enabled = runner.current().host.pid is not None and not runner.current().busy
         self.runs.setReason(reason)
+        self.memoryCheck.refresh(not reason)
+
+    def _chosen(self) -> tuple[Any, str, dict[str, Any]]:
+        """Return what the logic takes: the volume, or one for each channel; the model; and all else."""
+        chosen, volumes = self._parameterNode, self.inputs.volumes()
+        further = {
+            "trust": self.models.card.trust,
+            "region": chosen.region,
+            "device": chosen.device.value,
+            "precision": chosen.precision.value,
+            "memory_limit": round(chosen.memoryLimit * GB) or None,
+            "probabilities": (chosen.probability,) if chosen.probability else (),
+        }
+        only = volumes if len(volumes) > 1 else next(iter(volumes.values()))
+        return only, str(self.models.card.path), further
+
+    def _foresee(self, listener: Callable[[Handle], None]) -> Handle:
+        """Have the worker tell how a run of what is chosen would go."""
+        volumes, model, further = self._chosen()
+        return self.logic.foresee(volumes, model, listener, **further)
 
     # --- how it hangs together ---
 

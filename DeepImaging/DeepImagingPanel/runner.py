@@ -56,9 +56,9 @@ class Runner:
         self._wake()
         return run
 
-    def do(self, job: object, listener: Callable[[Handle], None]) -> Handle:
+    def do(self, job: object, listener: Callable[[Handle], None], name: str = "") -> Handle:
         """Line up a small job, before the runs that wait; it isn't listed."""
-        handle = self.host.submit(job, listener=lambda handle: self._tell(lambda: listener(handle)))
+        handle = self.host.submit(job, name=name, listener=lambda handle: self._tell(lambda: listener(handle)))
         self.host.move(handle, 0)  # somebody waits for it in front of the panel
         self._wake()
         return handle
@@ -97,6 +97,8 @@ class Runner:
         more = self.host.poll()
         if self.busy:
             self._timer.start(0 if more else REST_MS)
+        else:
+            self._tell()  # the end of the last job was told while the host still had it
 
     def _tell(self, first: Callable[[], None] | None = None) -> None:
         """Tell everyone; what goes wrong in one panel must not stop the runs of others."""

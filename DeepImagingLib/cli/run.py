@@ -35,14 +35,16 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="tell what a run would do and what memory it takes; write nothing"
     )
-    parser.add_argument("--json", action="store_true", help="print the report as JSON on stdout")
+    parser.add_argument("--json", action="store_true", help="print the report, or the plan, as JSON on stdout")
     parser.set_defaults(command=run_command)
 
 
 def run_command(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
     """Run one study and write what was asked for, or tell how that would go."""
     if not (parsed.output or parsed.dry_run):
-        raise InputError("No output is named; say what to write with --output PATH, or tell the plan with --dry-run.")
+        raise InputError(
+            "No output is named; say what to write with --output PATH, or ask for the plan with --dry-run."
+        )
     region = Path(parsed.roi) if parsed.roi and Path(parsed.roi).is_file() else None
     options = run_options(parsed, None if region else parsed.roi)  # a wrong word is told before anything is read
     outputs = tuple(Path(path) for path in parsed.output)
@@ -50,7 +52,10 @@ def run_command(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
     job = study.StudyJob(parsed.model, inputs, outputs, options, region, parsed.series, parsed.trust)
     if parsed.dry_run:
         outlook = foresee(job, interrupt, worker=parsed.worker)
-        print_json(outlook.as_plain()) if parsed.json else print(outlook.sentence)
+        if parsed.json:
+            print_json(outlook.as_plain())
+        else:
+            print(outlook.sentence)
         return 0
     summary = perform(job, interrupt, worker=parsed.worker)
     if parsed.json:

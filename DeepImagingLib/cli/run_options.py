@@ -11,7 +11,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Say what words they are."""
     parser.add_argument("--model", required=True, metavar="NAME|PATH", help="a bundle; `models list` tells the names")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--precision", default="auto", help="full: as stock MONAI; half: quicker; auto: half if the mask stays")
+    parser.add_argument(
+        "--precision", default="auto", help="full: as stock MONAI; half: quicker; auto: half if the mask stays"
+    )
     parser.add_argument("--memory-limit", metavar="SIZE", help="of the device that computes, such as 4GB or 1.5GiB")
     parser.add_argument(
         "--probabilities", metavar="NAME[,NAME...]", help="labels whose probability volumes are written too, or `all`"

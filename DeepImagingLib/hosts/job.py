@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from DeepImagingLib.hosts.outlook import Outlook, outlook_of
 from DeepImagingLib.inference.progress import Progress
 from DeepImagingLib.options import Options
 from DeepImagingLib.results import Result
 
 if TYPE_CHECKING:
+    from DeepImagingLib.bundles import Bundle
     from DeepImagingLib.files import Voxels
     from DeepImagingLib.hosts.warm import WarmModels
     from DeepImagingLib.tasks.measures import Measure
@@ -57,8 +59,8 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class RunJob:
-    """One run of a bundle on images in memory or in files.
+class _OnImages:
+    """A bundle and images in memory or in files.
 
     Attributes:
         model: A bundle's name or folder.
@@ -72,23 +74,45 @@ class RunJob:
     options: Options = field(default_factory=Options)
     trust: str | None = None
 
-    def perform(self, context: Context) -> Outcome:
-        """Run; raises what `DeepImagingLib.run` raises."""
+    def _taken(self, context: Context) -> tuple[Bundle, Any]:
+        """Return the bundle and its images."""
         if "monai.transforms" not in sys.modules:
             context.progress(Progress("Loading libraries", 0.0))
             importlib.import_module("monai.transforms")  # seconds, which the first stage would seem to take
+        context.progress(Progress("Taking the images", 0.0))
+        return context.models.load(self.model, self.trust), _images(self.inputs)
+
+
+@dataclass(frozen=True)
+class RunJob(_OnImages):
+    """One run of a bundle."""
+
+    def perform(self, context: Context) -> Outcome:
+        """Run; raises what `DeepImagingLib.run` raises."""
+        bundle, images = self._taken(context)
         from DeepImagingLib.road import run
         from DeepImagingLib.tasks.measures import measure
 
-        context.progress(Progress("Taking the images", 0.0))
-        bundle = context.models.load(self.model, self.trust)
-        images = _images(self.inputs)
         result = run(bundle, images, self.options, context.progress, context.cancel, build=context.models.build)
         reference = next(iter(images.values())) if isinstance(images, Mapping) else images
         measures = measure(result, reference, bundle.modality)
         probability = {name: np.asfortranarray(values) for name, values in result.probability.items()}
         result = replace(result, layers=_as_slicer_keeps(result.layers), probability=probability)
         return Outcome(result, measures)
+
+
+@dataclass(frozen=True)
+class PlanJob(_OnImages):
+    """What a run would do and take, told without running it."""
+
+    def perform(self, context: Context) -> Outlook:
+        """Plan; raises what `DeepImagingLib.plan` raises."""
+        bundle, images = self._taken(context)
+        from DeepImagingLib.road import plan
+
+        return outlook_of(
+            plan(bundle, images, self.options, context.progress, context.cancel, build=context.models.build)
+        )
 
 
 def _images(inputs: Any) -> Any:

@@ -22,6 +22,7 @@ ALIGNMENT = 64
 BELIEVED = {
     "DeepImagingLib.files.voxels": {"Voxels"},
     "DeepImagingLib.hosts.job": {"Outcome"},
+    "DeepImagingLib.hosts.outlook": {"Outlook"},
     "DeepImagingLib.hosts.parcel": {"_array", "_same"},
     "DeepImagingLib.results": {"Code", "Provenance", "Segment", "Segmentation", "Terminology"},
     "DeepImagingLib.study": {"Summary"},

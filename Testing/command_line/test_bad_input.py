@@ -184,7 +184,7 @@ class TestOptions:
         [
             (("--device", "tpu"), "'tpu'"),
             (("--device", "cuda:7"), "cuda:7"),
-            (("--precision", "half"), "'half'"),
+            (("--precision", "quarter"), "'quarter'"),
             (("--roi", "0:5,0:5"), "0:5,0:5"),
             (("--roi", "0:5,9:5,0:5"), "Region"),
             (("--roi", "0:99,0:5,0:5"), "leaves the image"),
@@ -285,5 +285,5 @@ class TestCancelling:
 
 
 def test_options_are_checked_once_for_every_face() -> None:
-    with pytest.raises(InputError, match="Precision 'half'"):
-        Options(precision="half")
+    with pytest.raises(InputError, match="Precision 'quarter'"):
+        Options(precision="quarter")

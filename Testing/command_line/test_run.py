@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -103,6 +104,52 @@ class TestRun:
             [sys.executable, "-m", "DeepImagingLib", "--version"], capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == DeepImagingLib.__version__
+
+
+class TestDryRun:
+    @pytest.fixture(params=[4])
+    def scan(self, tmp_path, request) -> Path:
+        """A scan of several windows: so many times the small one along each axis."""
+        once = np.asarray(nibabel.load(write_scan(tmp_path / "scan.nii")).dataobj)
+        return write_scan(tmp_path / "scan.nii", array=np.tile(once, (request.param,) * 3))
+
+    def test_tells_the_plan_and_writes_nothing(self, call, bundle, scan) -> None:
+        before = sorted(scan.parent.rglob("*"))
+        outcome = call("run", scan, "--model", bundle, "--dry-run", "--memory-limit", "2GB")
+        assert outcome.code == 0, outcome.err
+        assert re.fullmatch(r"\d+ windows on cpu, .* of 2\.0 GB of memory, about \d+ s\.\n", outcome.out)
+        assert sorted(scan.parent.rglob("*")) == before
+
+    @pytest.mark.parametrize("where", [[], ["--worker"]])
+    def test_tells_its_numbers_as_json(self, call, bundle, scan, where) -> None:
+        words = ["--dry-run", "--json", "--memory-limit", "2GB", "--precision", "full", *where]
+        told = json.loads(call("run", scan, "--model", bundle, *words).out)
+        assert (told["device"], told["precision"], told["host_limit"]) == ("cpu", "full", 2 * 10**9)
+        assert 0 < told["host_bytes"] < told["host_limit"]
+        assert told["sentence"].startswith(f"{told['windows']} windows on cpu, {told['at_once']} at once")
+
+    def test_a_region_takes_fewer_windows(self, call, bundle, scan) -> None:
+        def windows(*words: str) -> int:
+            return json.loads(call("run", scan, "--model", bundle, "--dry-run", "--json", *words).out)["windows"]
+
+        assert windows("--roi", "0:12,0:12,0:12") < windows()
+
+    @pytest.mark.parametrize("scan", [8], indirect=True)
+    @pytest.mark.parametrize("where", [[], ["--worker"]])
+    def test_refuses_what_will_not_fit(self, call, bundle, scan, where) -> None:
+        outcome = call("run", scan, "--model", bundle, "--dry-run", "--memory-limit", "64MiB", *where)
+        assert (outcome.code, outcome.out) == (1, "")
+        assert re.fullmatch(r"The run needs .* but may take 67 MB; .*\.\n", outcome.err)
+
+    def test_tells_of_an_output_that_could_not_be_written(self, call, bundle, scan) -> None:
+        outcome = call("run", scan, "--model", bundle, "--dry-run", "--output", scan.with_name("out.stl"))
+        assert outcome.code == 2
+        assert "'out.stl' has no known ending" in outcome.err
+
+    def test_without_it_an_output_has_to_be_named(self, call, bundle, scan) -> None:
+        outcome = call("run", scan, "--model", bundle)
+        assert outcome.code == 2
+        assert "--output" in outcome.err
 
 
 class TestProbabilities:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from DeepImagingLib import Options, load_bundle, road, run
+from DeepImagingLib import Options, load_bundle, plan, road, run
 from DeepImagingLib.errors import BundleError, CancelledError, InputError, MemoryLimitError, WorkerError
 from DeepImagingLib.files import Voxels
-from DeepImagingLib.hosts import Context, RunJob
+from DeepImagingLib.hosts import Context, PlanJob, RunJob
 from DeepImagingLib.hosts import warm as warm_models
 from DeepImagingLib.hosts.warm import WarmModels
 from Testing.bundles import make_bundles as make
@@ -27,6 +27,7 @@ GRID = affine("LPS", (2.0, 2.0, 2.5), (40, 30, 20))
 CPU = torch.device("cpu")
 SLOW = "$lambda x: __import__('time').sleep(0.4) or x"
 BROKEN = "$lambda x: 1 / 0"
+PLAIN = "$lambda x, network: network(x)"
 HUNG = "$lambda x, network: __import__('time').sleep(1000)"
 
 
@@ -108,6 +109,34 @@ def test_files_are_read_where_the_run_is(host, bundle, tmp_path, voxels):
     nibabel.save(nibabel.Nifti1Image(voxels.array.transpose(2, 1, 0), GRID), path)
     from_file = host.submit(RunJob(bundle, path)).result()
     assert np.array_equal(from_file.result.layers, host.submit(RunJob(bundle, voxels)).result().result.layers)
+
+
+class TestPlan:
+    """Of a run that is not run."""
+
+    @pytest.fixture
+    def voxels(self, voxels) -> Voxels:
+        """More than one window."""
+        return Voxels(np.tile(voxels.array, (4, 4, 4)), GRID)
+
+    def test_is_that_of_the_one_call(self, host, bundle, voxels):
+        told = host.submit(PlanJob(bundle, voxels, Options(memory_limit=2 * 10**9))).result()
+        alone = plan(bundle, voxels.image(), Options(memory_limit=2 * 10**9))
+        assert told.sentence.startswith(f"{alone.windows} windows on cpu, {alone.way.batch} at once")
+        assert told.numbers["windows"] == alone.windows and told.numbers["device_limit"] == 2 * 10**9
+        assert 0 < told.numbers["host_bytes"] < 2 * 10**9
+        assert told.as_plain() == {"sentence": told.sentence, **told.numbers}
+
+    def test_of_one_that_will_not_fit_is_the_refusal(self, host, bundle, voxels):
+        big = Voxels(np.tile(voxels.array, (2, 2, 2)), GRID)
+        with pytest.raises(MemoryLimitError, match=r"needs .* but may take 67 MB; "):
+            host.submit(PlanJob(bundle, big, Options(memory_limit=64 << 20))).result()
+        assert host.submit(PlanJob(bundle, voxels)).result().sentence
+
+    def test_of_one_that_cannot_be_planned_says_why(self, host, tmp_path, bundle, voxels):
+        path, trust = trusted(tmp_path, {"inferer": PLAIN})
+        told = host.submit(PlanJob(path, voxels, trust=trust)).result()
+        assert told.sentence.startswith("All channels at once, as the bundle has it") and not told.numbers
 
 
 def test_wrong_input_is_told_as_without_a_host(host, bundle):

@@ -219,6 +219,14 @@ class TestBeforeApply:
         assert panel.ui.applyButton.enabled
 
 
+def choose(panel: Any, name: str) -> None:
+    """Choose a model in the list, as a click does."""
+    index = panel.models.names().index(name)
+    panel.ui.modelSelector.setCurrentIndex(index)
+    panel.ui.modelSelector.activated.emit(index)
+    process_events_until(lambda: True)
+
+
 class TestChannels:
     def test_each_is_named_as_the_model_names_it_and_matched_by_name(self, panel, models, phantom):
         make.write_brats_like(models / "tumour")
@@ -239,14 +247,6 @@ class TestChannels:
         add(phantom, "case7_T1")
         choose(panel, "tumour")
         assert "Choose a volume for T1c, T2, FLAIR" in panel.ui.reasonLabel.text
-
-
-def choose(panel: Any, name: str) -> None:
-    """Choose a model in the list, as a click does."""
-    index = panel.models.names().index(name)
-    panel.ui.modelSelector.setCurrentIndex(index)
-    panel.ui.modelSelector.activated.emit(index)
-    process_events_until(lambda: True)
 
     def test_one_that_is_deleted_is_not_replaced_by_its_neighbour(self, panel, models, phantom):
         make.write_brats_like(models / "tumour")
@@ -516,6 +516,60 @@ class TestProbabilities:
         assert panel.ui.memoryLimitSpinBox.value == 4.5 and panel.ui.probabilitySelector.currentText == "All labels"
         click(panel.ui.restoreDefaultsButton)
         assert panel.ui.memoryLimitSpinBox.value == 0 and panel.ui.probabilitySelector.currentText == "None"
+
+
+class TestWillItFit:
+    """The button below the memory limit."""
+
+    @pytest.fixture
+    def ready(self, panel, phantom) -> Any:
+        add(phantom)
+        click(panel.ui.advancedCollapsibleButton)
+        return panel
+
+    def test_tells_how_a_run_would_go_and_makes_nothing(self, ready):
+        before = nodes()
+        ready.ui.memoryLimitSpinBox.setValue(4.0)
+        click(ready.ui.memoryCheckButton)
+        assert ready.ui.memoryCheckButton.text == "Stop"
+        wait_until_idle()
+        told = ready.ui.messageLabel.text
+        assert told.startswith(f"CT · {SHIPPED} would go like this: ")
+        assert "windows on cpu" in told and "of 4.0 GB of memory" in told
+        assert nodes() == before and ready.ui.memoryCheckButton.text == "Will it fit?"
+
+    def test_what_will_not_fit_is_told_with_what_would_help(self, ready, phantom):
+        ready.ui.inputSelector.setCurrentNode(add(Voxels(np.tile(phantom.array, (3, 3, 3)), phantom.affine)))
+        ready.ui.memoryLimitSpinBox.setValue(0.1)
+        click(ready.ui.memoryCheckButton)
+        wait_until_idle()
+        assert "may take 100 MB; " in ready.ui.messageLabel.text
+        assert ready.ui.applyButton.enabled and ready.ui.memoryCheckButton.enabled
+
+    def test_can_be_stopped(self, ready):
+        click(ready.ui.memoryCheckButton)
+        process_events_until(lambda: runner.current().host.handles[0].state is State.RUNNING)
+        click(ready.ui.memoryCheckButton)
+        wait_until_idle()
+        assert ready.ui.messageLabel.text == "" and ready.ui.memoryCheckButton.text == "Will it fit?"
+
+    def test_and_a_run_never_go_on_at_the_same_time(self, ready):
+        click(ready.ui.memoryCheckButton)
+        click(ready.ui.applyButton)
+        check, run = runner.current().host.handles
+        states = set()
+        watch = lambda: states.add((check.done, run.state is State.QUEUED))  # noqa: E731
+        runner.current().listen(watch)
+        process_events_until(lambda: check.done)
+        assert "would go like this" in ready.ui.messageLabel.text and not ready.ui.memoryCheckButton.enabled
+        wait_until_idle()
+        runner.current().unlisten(watch)
+        assert segmentations() and ready.ui.memoryCheckButton.enabled
+        assert (False, True) in states and (False, False) not in states
+
+    def test_is_grey_where_nothing_can_be_run(self, panel):
+        click(panel.ui.advancedCollapsibleButton)
+        assert not panel.ui.memoryCheckButton.enabled
 
 
 class TestState:

@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("slicer", reason="panels need slicer-core")
 pytest.importorskip("PySide6", reason="panels need PySide6")
 
 from DeepImagingLib import scene
 from DeepImagingLib.hosts.job import Outcome
+from DeepImagingLib.inference.ladder import AS_PLANNED, Way, step_down
 from DeepImagingLib.phantoms.torso_ct import sample
 from DeepImagingLib.results import Provenance, Segment, Segmentation
 from DeepImagingLib.tasks.measures import as_csv, measure
@@ -371,6 +373,22 @@ class TestProvenance:
         assert shown["Seconds"] == ["inference", "3.21"]
         assert shown["Peak memory"] == "2.00 GiB"
         assert section.ui.provenanceTree.visible
+
+    def test_how_it_was_computed_is_told_in_words(self, section, node) -> None:
+        def shown(**changes: str) -> dict[str, str]:
+            told = json.loads(node.GetAttribute("DeepImaging.Provenance")) | changes
+            node.SetAttribute("DeepImaging.Provenance", json.dumps(told))
+            settle()
+            tree = section.ui.provenanceTree
+            top = [tree.topLevelItem(index) for index in range(tree.topLevelItemCount)]
+            return {item.text(0): item.text(1) for item in top}
+
+        told = shown(precision="bfloat16", memory_step=AS_PLANNED, plan="8 windows on cpu, 2 at once.")
+        assert told["Precision"] == "half (16 bit, bfloat16)"
+        assert (told["Memory"], told["Plan"]) == ("enough, as planned", "8 windows on cpu\n2 at once.")
+        way = Way(torch.device("cuda"), torch.device("cuda"), 2, torch.float32, may_halve=True)
+        while (way := step_down(way)) is not None:
+            assert shown(memory_step=way.step)["Memory"].startswith("ran short; "), way.step
 
     def test_is_copied_whole(self, section, node) -> None:
         click(section.ui.provenanceButton)
