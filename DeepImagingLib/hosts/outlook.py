@@ -46,6 +46,6 @@ def outlook_of(plan: Plan | AsItIs) -> Outlook:
             "device_limit": plan.limits[0],
             "host_bytes": need.on_host(way),
             "host_limit": plan.limits[1],
-            "seconds": round(plan.seconds, 3),
+            "seconds": None if plan.seconds is None else round(plan.seconds, 3),
         },
     )

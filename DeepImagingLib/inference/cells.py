@@ -1,8 +1,8 @@
 """Decide labels on a finer grid from the channels of a coarser one, without making all channels fine.
 
 Linear interpolation is a convex combination of the corners of a cell. Where all eight corners have the same winner, it
-wins in the whole cell; only cells on a boundary need values, and there only classes whose largest corner reaches the
-largest of all classes' smallest corners. Both are exact. Memory is that of the answer and of a few thousand cells.
+wins in the whole cell; only cells on a boundary need values, and there only the few classes that can win (see
+`_contenders`). Both are exact. Memory is that of the answer and of a few thousand cells.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import torch
 
 LONGEST = 4  # rows of the fine grid worked on at once between two coarse rows: 4³ values a cell and class
-CELL_BYTES = 8 << 20  # for the corner values of the cells in work; what is larger, libraries return to the system at once
+CELL_BYTES = (
+    8 << 20
+)  # for the corner values of the cells in work; what is larger, libraries return to the system at once
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,10 @@ def argmax(values: torch.Tensor, axes: tuple[Axis, Axis, Axis]) -> torch.Tensor:
 
     runs = tuple(runs_of(axis, values.device) for axis in axes)
     small = torch.uint8 if values.shape[-1] <= 256 else torch.int16
-    settled, fine = _spread(values.argmax(-1).to(small), runs)
+    coarse = values.argmax(-1).to(small)
+    settled, fine = _spread(coarse, runs)
     for part in _parts(~settled, values.shape[-1]):
-        _decide(values, runs, part, fine)
+        _decide(values, coarse, runs, part, fine)
     return fine
 
 
@@ -90,7 +93,7 @@ def at_least(values: torch.Tensor, axes: tuple[Axis, Axis, Axis], threshold: flo
     compare = torch.gt if strict else torch.ge
     settled, fine = _spread(compare(values, threshold), runs, outside=bool(compare(torch.zeros(1), threshold)))
     for cells in _parts(~settled, LONGEST**3):
-        corners = torch.stack([_picked(values, index) for index in _corners(values, runs, cells)])
+        corners = _picked(values, _corners(values, runs, cells))
         _write(fine, runs, cells, compare(_blocks(corners, runs, cells), threshold))
     return fine
 
@@ -136,26 +139,21 @@ def _rows(values: torch.Tensor, dim: int, index: torch.Tensor, outside: int | bo
     return rows
 
 
-def _decide(values: torch.Tensor, runs: tuple[Runs, ...], cells: torch.Tensor, fine: torch.Tensor) -> None:
-    """Write the winners within cells (m, 3) into the fine grid."""
+def _decide(
+    values: torch.Tensor, coarse: torch.Tensor, runs: tuple[Runs, ...], cells: torch.Tensor, fine: torch.Tensor
+) -> None:
+    """Write the winners within cells (m, 3) into the fine grid, given those of the coarse one."""
     import torch
 
-    classes = values.shape[-1]
-    flat = values.reshape(-1, classes)
-    corners = list(_corners(values, runs, cells))
-    lowest = highest = _vectors(flat, corners[0])
-    for index in corners[1:]:
-        vectors = _vectors(flat, index)
-        lowest, highest = torch.minimum(lowest, vectors), torch.maximum(highest, vectors)
-    contenders = (highest >= lowest.amax(1, keepdim=True)).nonzero()  # by cell, then by class
-    del lowest, highest, vectors
+    flat = values.reshape(-1, values.shape[-1])
+    corners = _corners(values, runs, cells)
+    contenders = _contenders(flat, corners, _picked(coarse, corners).long()).nonzero()  # by cell, then by class
     rank = _rank(contenders[:, 0])
     best = torch.empty(0)
     winner = torch.empty(0)
     for place in range(int(rank.max()) + 1):
         cell, class_ = contenders[rank == place].unbind(1)
-        at = [index[cell].mul(classes).add_(class_).where(index[cell] >= 0, OUT) for index in corners]
-        block = _blocks(torch.stack([_picked(flat, index) for index in at]), runs, cells[cell])
+        block = _blocks(_of_class(flat, corners[:, cell], class_), runs, cells[cell])
         named = class_.to(fine.dtype)[:, None, None, None].expand_as(block)
         if place == 0:
             best, winner = block, named.contiguous()
@@ -166,12 +164,52 @@ def _decide(values: torch.Tensor, runs: tuple[Runs, ...], cells: torch.Tensor, f
     _write(fine, runs, cells, winner)
 
 
-def _corners(values: torch.Tensor, runs: tuple[Runs, ...], cells: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Yield the flat index of each of eight corners of cells (m, 3), the last axis fastest; OUT for one outside."""
+def _contenders(flat: torch.Tensor, corners: torch.Tensor, winners: torch.Tensor) -> torch.Tensor:
+    """Return which classes can win somewhere within cells, (m, K) of torch.bool.
+
+    Let v_k(c) be the value of class k at corner c, t(c) the largest there and b(c) the smallest among the classes that
+    win at any corner, n of them. At a point with weights w the differences v - b of those n classes are none negative,
+    and their sum is at least Σ w(c) (t(c) - b(c)), so that the best has a n-th of it at least. A class that stays below
+    b(c) + (t(c) - b(c)) / n at every corner is therefore beaten at every point, and so is one that stays everywhere
+    below the smallest corner of one of those n.
+
+    Args:
+        flat: (V, K) values of the coarse grid.
+        corners: (8, m) index of each corner of the cells, or OUT.
+        winners: (8, m) class that wins there.
+    """
+    import torch
+
+    values = _of_class(flat, corners[:, None], winners)  # corner, winner, cell
+    base = values.amin(1)
+    count = (winners.sort(0).values.diff(dim=0) != 0).sum(0) + 1
+    reach = base + (values.amax(1) - base) / count
+    reach = reach.where(corners >= 0, torch.inf)
+    floor = values.amin(0).amax(0)[:, None]
+    able = torch.zeros((corners.shape[1], flat.shape[1]), dtype=torch.bool, device=flat.device)
+    high = able.clone()
+    for index, least in zip(corners, reach, strict=True):
+        vectors = flat.index_select(0, index.clamp_min(0))
+        able |= vectors >= least[:, None]
+        high |= vectors >= floor
+    return able.logical_and_(high)
+
+
+def _of_class(flat: torch.Tensor, places: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Return the values (V, K) of classes at places, which are broadcast together; zero where a place is OUT."""
+    return _picked(flat, (places * flat.shape[1] + classes).where(places >= 0, OUT))
+
+
+def _corners(values: torch.Tensor, runs: tuple[Runs, ...], cells: torch.Tensor) -> torch.Tensor:
+    """Return the flat index of each of eight corners of cells (m, 3), the last axis fastest, (8, m); OUT outside."""
+    import torch
+
     ends = [(run.first[cells[:, dim]], run.second[cells[:, dim]]) for dim, run in enumerate(runs)]
+    places = []
     for i, j, k in product(*ends):
         index = (i * values.shape[1] + j) * values.shape[2] + k
-        yield index.where((i >= 0) & (j >= 0) & (k >= 0), OUT)
+        places.append(index.where((i >= 0) & (j >= 0) & (k >= 0), OUT))
+    return torch.stack(places)
 
 
 def _parts(chosen: torch.Tensor, values: int) -> Iterator[torch.Tensor]:
@@ -186,11 +224,6 @@ def _parts(chosen: torch.Tensor, values: int) -> Iterator[torch.Tensor]:
 def _picked(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """Return values at flat indices, zero where one is OUT."""
     return values.view(-1)[index.clamp_min(0)].mul_(index >= 0)
-
-
-def _vectors(flat: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    vectors = flat.index_select(0, index.clamp_min(0))
-    return vectors.mul_((index >= 0)[:, None]) if bool((index < 0).any()) else vectors
 
 
 def _rank(cell: torch.Tensor) -> torch.Tensor:

@@ -43,9 +43,13 @@ class Caller:
 
     def use(self, device: torch.device, dtype: torch.dtype) -> None:
         """Compute there, and so; half precision likes channels last."""
+        from torch.nn.utils import convert_conv2d_weight_memory_format, convert_conv3d_weight_memory_format
 
         self.device, self.dtype = device, dtype
-        self.network.to(device=device, memory_format=self._layout)  # type: ignore[call-overload]
+        self.network.to(device)
+        solid = self.windows.flat is None
+        convert = convert_conv3d_weight_memory_format if solid else convert_conv2d_weight_memory_format
+        convert(self.network, self._layout)
 
     @property
     def _layout(self) -> torch.memory_format:
@@ -102,7 +106,8 @@ def padded(image: torch.Tensor, windows: Windows) -> torch.Tensor:
     """Return an image (C, I, J, K) or (C, I, J) with the margins that the windows ask for, as a volume."""
     import torch
 
-    image = image if image.ndim == 4 else image[..., None]
+    picture = image.ndim == 3
+    image = image[..., None] if picture else image
     if not any((*windows.before, *windows.after)):
         return image
     mode, value = windows.padding
@@ -110,7 +115,7 @@ def padded(image: torch.Tensor, windows: Windows) -> torch.Tensor:
     for axis in reversed(range(3)):
         margins += (windows.before[axis], windows.after[axis])
     # A picture's third axis is none of its own: other modes than a constant pad no more axes than there are.
-    if windows.flat == 2 and margins[:2] == [0, 0] and mode != "constant":
+    if picture and mode != "constant":
         return torch.nn.functional.pad(image[None, ..., 0], margins[2:], mode, value)[0][..., None]
     return torch.nn.functional.pad(image[None], margins, mode, value)[0]
 

@@ -28,24 +28,30 @@ class Need:
 
     Attributes:
         window: One window within the network, its output included.
-        sums: Windows that are added up.
+        sums: Windows that are added up, over the cross-section of the scan.
         result: Labels or masks, and the volumes asked for.
+        cells: Boundary cells in work.
     """
 
     window: int
     sums: int
     result: int
+    cells: int = CELLS
 
     def on_device(self, way: Way) -> int:
         """Return the bytes where the network runs."""
-        sums = self.sums if way.store == way.device else 0
+        sums = self.sums + self.cells if way.store == way.device else 0
         return way.batch * self.window + sums + (self.result if way.device.type == "cpu" else 0)
 
     def on_host(self, way: Way) -> int:
         """Return the bytes of the host."""
         if way.device.type == "cpu":
             return self.on_device(way)
-        return (self.sums if way.store.type == "cpu" else 0) + self.result
+        return (self.sums + self.cells if way.store.type == "cpu" else 0) + self.result
+
+    def of_part(self, extent: float) -> Need:
+        """Return what a region takes that has this part of the scan's extent along each axis."""
+        return replace(self, sums=int(self.sums * extent**2), result=int(self.result * extent**3))
 
 
 @dataclass(frozen=True)
@@ -54,17 +60,17 @@ class Plan:
 
     Attributes:
         way: Device, batch, arithmetic, and where windows are added up.
-        windows: How many there are, each way of seeing it counted.
+        windows: How many there are.
         need: What that takes.
         limits: Bytes that may be taken of the device and of the host.
-        seconds: The windows will take, by the one that was tried.
+        seconds: The windows will take, by the one that was tried; None where they are to run elsewhere.
     """
 
     way: Way
     windows: int
     need: Need
     limits: tuple[int, int]
-    seconds: float
+    seconds: float | None
 
     @property
     def sentence(self) -> str:
@@ -77,7 +83,9 @@ class Plan:
             parts.append(f"added up on {'the GPU' if way.store == way.device else 'the host'}")
             parts.append(f"{_gb(self.need.on_device(way))} of {_gb(self.limits[0])} on the GPU")
         parts.append(f"{_gb(host)} of {_gb(self.limits[1])} of memory")
-        return ", ".join(parts) + f", about {self.seconds:.0f} s."
+        if self.seconds is not None:
+            parts.append(f"about {max(self.seconds, 1):.0f} s")
+        return ", ".join(parts) + "."
 
 
 def limits(device: torch.device, asked: int | None) -> tuple[int, int]:
@@ -103,7 +111,7 @@ def need_of(windows: Windows, probe: Probe, voxels: int, masks: int, volumes: in
     """
     depth, *across = (windows.size[axis] for axis in windows.order)
     planes = min(windows.window[windows.axis] + KEPT, depth)
-    sums = planes * across[0] * across[1] * (probe.channels + 1) * FLOAT + CELLS
+    sums = planes * across[0] * across[1] * (probe.channels + 1) * FLOAT
     return Need(probe.bytes, sums, voxels * (masks + volumes * FLOAT))
 
 
@@ -121,7 +129,8 @@ def make_plan(way: Way, windows: Windows, probe: Probe, need: Need, allowed: tup
             raise MemoryLimitError(_refusal(plan))
         halved = plan.way.precision == "full" != lower.precision
         need = replace(plan.need, window=plan.need.window // 2) if halved else plan.need
-        plan = replace(plan, way=replace(lower, step=way.step), need=need)
+        seconds = plan.seconds if lower.device == way.device else None
+        plan = replace(plan, way=replace(lower, step=way.step), need=need, seconds=seconds)
     return plan
 
 
@@ -133,16 +142,15 @@ def _fits(plan: Plan) -> bool:
 
 def _refusal(plan: Plan) -> str:
     """Tell what is needed, what there is, and by how much the region has to shrink."""
-    need = plan.need
-    on_host = need.on_host(plan.way) > plan.limits[1]
-    needed = need.on_host(plan.way) if on_host else need.on_device(plan.way)
+    on_host = plan.need.on_host(plan.way) > plan.limits[1]
+    needed = plan.need.on_host(plan.way) if on_host else plan.need.on_device(plan.way)
     limit = plan.limits[1 if on_host else 0]
     where = "memory" if on_host else f"the memory of {plan.way.device}"
-    left = limit - need.window
     advice = "close other programs, or raise the memory limit"
-    if left > 0:
-        percent = max(int(100 * left / (needed - need.window)), 1)
-        advice = f"limit it to a region of about {percent} % of the scan, {advice}"
+    parts = (percent for percent in range(95, 0, -5) if _fits(replace(plan, need=plan.need.of_part(percent / 100))))
+    percent = next(parts, 0)
+    if percent:
+        advice = f"limit it to a region of about {percent} % of the scan's extent along each axis, {advice}"
     return f"The run needs {_gb(needed)} of {where}, but may take {_gb(limit)}; {advice}."
 
 
@@ -171,4 +179,5 @@ def starting_way(device: torch.device, windows: Windows, precision: str) -> Way:
     import torch
 
     dtype = half_of(device) if precision == "half" else torch.float32
-    return Way(device, device, windows.batch, dtype, may_halve=precision == "auto")
+    batch = min(windows.batch, len(windows.starts))
+    return Way(device, device, batch, dtype, may_halve=precision == "auto")

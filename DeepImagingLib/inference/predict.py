@@ -138,6 +138,7 @@ def _predict(
     except NOT_SWEPT as reason:
         note = f"The bundle was run on all channels at once, as it is: {reason}."
         note += " That gives no probability volumes." if channels else ""
+        note += " It was not run mirrored as well." if options.tta else ""
         final = run_as_it_is(
             bundle, pipeline, data, device, monitor, count_windows(prepared.shape[1:], pipeline.inferer)
         )
@@ -199,7 +200,10 @@ def _ready(
     """
     recipe = read_recipe(pipeline.postprocessing, pipeline.preprocessing, bundle.pred_key, bundle.input_key)
     windows = windows_of(pipeline.inferer, image.shape[1:])
-    inverse = inverse_of(image, recipe, windows)
+    inverse = inverse_of(image, windows, mapped_back=recipe.inverse_first, nearest=recipe.nearest)
+    back = inverse
+    if channels and not recipe.inverse_first:  # labels are mapped back later; volumes never are
+        back = inverse_of(image, windows, mapped_back=True, nearest=False)
     way = starting_way(device, windows, options.precision)
     mirror = mirror_axes(options.tta, windows)
     caller = Caller(pipeline.network, windows, padded(image.as_tensor(), windows), device, way.dtype, mirror)
@@ -214,11 +218,11 @@ def _ready(
     way = way if tried.step == AS_PLANNED else tried
     reducer = reducer_of(told.channels)
     masks = 1 if isinstance(reducer, Argmax) else -(-told.channels // BITS)
-    need = need_of(windows, told, math.prod(inverse.shape), masks, len(channels))
+    need = need_of(windows, told, math.prod(back.shape), masks, len(channels))
     plan = make_plan(way, windows, told, need, limits(way.device, options.memory_limit))
     caller.use(plan.way.device, plan.way.dtype)
     log.info("%s: %s", bundle.name, plan.sentence)
-    return Ready(Run(caller, recipe, inverse, reducer, told.channels, channels, plan.way), recipe, plan)
+    return Ready(Run(caller, recipe, inverse, back, reducer, told.channels, channels, plan.way), recipe, plan)
 
 
 def _finished(

@@ -27,6 +27,7 @@ class Recipe:
 
     Attributes:
         activation: "softmax", "sigmoid" or "" of the network's output, in the network's grid.
+        after: "softmax" or "sigmoid" of the channels once they are mapped back, which the reducer allows for.
         reducer: What becomes of the channels; None where the chain leaves that to the task.
         inverse_first: True where channels are mapped back before the decision, False where labels or masks are,
             or nothing is.
@@ -35,6 +36,7 @@ class Recipe:
     """
 
     activation: str = ""
+    after: str = ""
     reducer: Reducer | None = None
     inverse_first: bool = False
     nearest: bool = False
@@ -54,28 +56,26 @@ def read_recipe(postprocessing: Compose, preprocessing: Compose, key: str, image
         NotUnderstood: A step before the reducer is none of the usual.
     """
     steps = [step for step in _flat(postprocessing) if not _is_neutral(step)]
-    recipe, after = Recipe(), ""
+    recipe = Recipe()
     while steps:
         step = steps.pop(0)
         kind = type(step).__name__
         _check_keys(step, key)
         if kind == "Activationsd":
-            if recipe.activation or after:
+            if recipe.activation or recipe.after:
                 raise NotUnderstood("it activates twice")
             activation = _activation(step)
-            if recipe.inverse_first:
-                after = activation
-            else:
-                recipe = replace(recipe, activation=activation)
+            first = recipe.inverse_first
+            recipe = replace(recipe, after=activation) if first else replace(recipe, activation=activation)
         elif kind == "Invertd" and not recipe.inverse_first:
             _check_inverse(step, preprocessing, image_key)
             recipe = replace(recipe, inverse_first=True, nearest=bool(step.nearest_interp[0]))
         elif kind == "AsDiscreted":
             reducer = _decision(step, last=not steps)
-            return replace(recipe, reducer=_before(reducer, after), rest=tuple(steps))
+            return replace(recipe, reducer=_before(reducer, recipe.after), rest=tuple(steps))
         else:
             raise NotUnderstood(f"{kind} comes before the decision")
-    if after:
+    if recipe.after:
         raise NotUnderstood("it leaves activated values")
     return recipe
 

@@ -55,19 +55,34 @@ class Covers:
 
 
 class Volumes:
-    """Keeps chosen channels as they are, as `volumes`: channel to (I, J, K) float32."""
+    """Keeps chosen channels, as `volumes`: channel to (I, J, K) float32.
 
-    def __init__(self, shape: tuple[int, ...], channels: Sequence[int], activation: Activation) -> None:
+    Args:
+        shape: (I, J, K).
+        channels: To keep.
+        before: What makes probabilities of values, where these aren't yet and are mapped as such.
+        after: "softmax" or "sigmoid" of values that are mapped as they are, "" where there is none.
+    """
+
+    def __init__(self, shape: tuple[int, ...], channels: Sequence[int], before: Activation, after: str) -> None:
         self.volumes = {channel: np.zeros(shape, np.float32, order="F") for channel in channels}
-        self._activation = activation
+        self._before = before
+        self._after = after
 
     def keep(self, values: torch.Tensor, axes: Axes, place: Place) -> None:
         """Interpolate the rows, channel by channel."""
         import torch
 
+        total = None
+        for channel in range(values.shape[-1]) if self._after == "softmax" and self.volumes else ():
+            fine = cells.interpolate(values[..., channel], axes)
+            total = fine if total is None else torch.logaddexp(total, fine)
         for channel, volume in self.volumes.items():
-            share = torch.stack([self._activation(plane)[..., channel] for plane in values])
-            place(volume)[...] = cells.interpolate(share, axes).cpu().numpy()
+            share = torch.stack([self._before(plane)[..., channel] for plane in values])
+            fine = cells.interpolate(share, axes)
+            if self._after:
+                fine = fine.sigmoid() if total is None else (fine - total).exp()
+            place(volume)[...] = fine.cpu().numpy()
 
 
 def keeper_of(reducer: Reducer, shape: tuple[int, ...], channels: int) -> Labels | Covers:
@@ -76,20 +91,20 @@ def keeper_of(reducer: Reducer, shape: tuple[int, ...], channels: int) -> Labels
 
 
 class Mapped:
-    """Hands each row of the result to keepers as soon as the planes it lies between are finished.
+    """Hands each row of the result to a keeper as soon as the planes it lies between are finished.
 
     Args:
         inverse: From the grid that is swept to the result's.
         order: The axes of that grid, as the sweep has them.
-        keepers: Who gets the rows.
+        keeper: Who gets the rows.
     """
 
-    def __init__(self, inverse: Inverse, order: Sequence[int], keepers: Sequence[Keeper]) -> None:
+    def __init__(self, inverse: Inverse, order: Sequence[int], keeper: Keeper) -> None:
         sources = [axis.source for axis in inverse.axes]
         self._layout = tuple(sources.index(axis) for axis in order)
         along, second, third = (inverse.axes[index] for index in self._layout)
         self._axes = (along, second, third)
-        self._keepers = keepers
+        self._keeper = keeper
         self._ready = np.maximum(along.first, along.second)  # the last plane each row waits for
         self._from = OUT
 
@@ -109,5 +124,4 @@ class Mapped:
         def place(result: npt.NDArray[Any]) -> npt.NDArray[Any]:
             return result.transpose(self._layout)[rows[0] : rows[-1] + 1]
 
-        for keeper in self._keepers:
-            keeper.keep(values, axes, place)
+        self._keeper.keep(values, axes, place)

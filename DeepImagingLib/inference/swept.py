@@ -54,7 +54,8 @@ class Run:
     Args:
         caller: The network over its windows.
         recipe: What becomes of its channels.
-        inverse: From the windows' grid to the result's, of three axes.
+        inverse: From the windows' grid to that in which the recipe decides, of three axes.
+        back: From the windows' grid to that of volumes.
         reducer: What becomes of the channels of a voxel.
         channels: How many there are.
         shown: Those wanted as volumes.
@@ -66,6 +67,7 @@ class Run:
         caller: Caller,
         recipe: Recipe,
         inverse: Inverse,
+        back: Inverse,
         reducer: Reducer,
         channels: int,
         shown: Sequence[int],
@@ -74,13 +76,16 @@ class Run:
         self._caller = caller
         self._way = way
         self._keeper = keeper_of(reducer, inverse.shape, channels)
-        activation = "" if recipe.activation else "softmax" if isinstance(reducer, Argmax) else "sigmoid"
-        self._volumes = Volumes(inverse.shape, shown, ACTIVATIONS[activation])
+        known = recipe.activation or recipe.after
+        before = "" if known else "softmax" if isinstance(reducer, Argmax) else "sigmoid"
+        self._volumes = Volumes(back.shape, shown, ACTIVATIONS[before], recipe.after)
         windows = caller.windows
-        mapped = Mapped(inverse, windows.order, [self._keeper, self._volumes])
+        self._mapped = [Mapped(inverse, windows.order, self._keeper)]
+        if shown:
+            self._mapped.append(Mapped(back, windows.order, self._volumes))
         finish = ACTIVATIONS[recipe.activation]
         self._sweep: Sweep | None = None
-        self._begin = lambda: Sweep(windows, channels, finish, mapped.take, self._way.store)
+        self._begin = lambda: Sweep(windows, channels, finish, self._finished, self._way.store)
 
     def go(self, monitor: Monitor) -> Swept:
         """Run all windows.
@@ -106,6 +111,10 @@ class Run:
             self._attempt(sweep.end)
         answer = self._keeper.labels if isinstance(self._keeper, Labels) else self._keeper.masks
         return Swept(answer, self._volumes.volumes, self._way)
+
+    def _finished(self, values: torch.Tensor, first: int, stop: int) -> None:
+        for mapped in self._mapped:
+            mapped.take(values, first, stop)
 
     def _attempt(self, action: Callable[[], T]) -> T:
         """Do what may need more memory than there is, stepping down where it does."""
@@ -142,14 +151,17 @@ def decided(output: torch.Tensor, recipe: Recipe, reducer: Reducer) -> torch.Ten
     return values > reducer.value if reducer.strict else values >= reducer.value
 
 
-def inverse_of(image: MetaTensor, recipe: Recipe, windows: Windows) -> Inverse:
-    """Return the way from the windows' grid to that in which the recipe decides, of three axes.
+def inverse_of(image: MetaTensor, windows: Windows, *, mapped_back: bool, nearest: bool) -> Inverse:
+    """Return the way from the windows' grid to that of the input, or of the image as the network has it.
+
+    Returns:
+        Of three axes, also for a picture.
 
     Raises:
         NotSeparable: It can't be told axis by axis.
     """
     affine = np.eye(4)
-    inverse = read_inverse(image, nearest=recipe.nearest) if recipe.inverse_first else identity(image.shape[1:], affine)
+    inverse = read_inverse(image, nearest=nearest) if mapped_back else identity(image.shape[1:], affine)
     axes = [axis.shifted(windows.before[axis.source]) for axis in inverse.axes]
     if len(axes) == 2:
         axes += identity((1, 1, 1), affine).axes[2:]

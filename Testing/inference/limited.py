@@ -34,7 +34,7 @@ def write_stub(folder: Path, classes: int) -> Path:
     network = {"spatial_dims": 3, "in_channels": 1, "out_channels": classes, "channels": [1], "strides": [1]}
     network |= {"kernel_size": 1, "up_kernel_size": 1, "act": None, "norm": None}
     config = make.ct_config({"_target_": "AutoEncoder", **network}, window=(-300, 300))
-    config["preprocessing"]["transforms"][3]["pixdim"] = [3.0, 3.0, 3.0]
+    config["preprocessing"]["transforms"][3]["pixdim"] = [2.0, 2.0, 2.0]
     config["inferer"] |= {"roi_size": [32, 32, 32], "overlap": 0.25, "sw_batch_size": 1, "mode": "gaussian"}
     names = ["background", *(f"structure {number}" for number in range(1, classes))]
     return make.write_bundle(folder, config, make.ct_metadata("Stub", names), AutoEncoder(**network))

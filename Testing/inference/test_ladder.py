@@ -48,9 +48,9 @@ class Scarce(torch.nn.Module):
         self.answered: list[bytes] = []
         self.calls = 0
 
-    def to(self, *args: Any, **kwargs: Any) -> Scarce:
-        self.place = kwargs.get("device", self.place)
-        return super().to(*args, **kwargs)
+    def to(self, device: torch.device) -> Scarce:
+        self.place = device
+        return super().to(device)
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         self.calls += 1

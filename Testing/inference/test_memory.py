@@ -21,13 +21,14 @@ from DeepImagingLib.errors import MemoryLimitError
 from DeepImagingLib.inference.plan import Plan
 from DeepImagingLib.inference.predict import foresee
 from DeepImagingLib.inference.progress import Monitor
+from DeepImagingLib.options import LEAST_MEMORY
 from Testing.inference import by_hand
 from Testing.inference.by_hand import FULL
 
 ROOT = Path(__file__).parents[2]
 CLASSES = 105
 LARGE = (130, 130, 120)
-ENOUGH, SCARCE = 600_000_000, 200_000_000  # of 105 channels on the grid of the scan, one copy takes 850 MB
+ENOUGH, SCARCE = 600_000_000, 150_000_000  # of 105 channels on the grid of the scan, one copy takes 850 MB
 MB, GB = 10**6, 10**9
 UNITS = {"MB": MB, "GB": GB}
 
@@ -98,16 +99,17 @@ def numbers(text: str) -> list[tuple[str, str]]:
 
 
 class Hungry(torch.nn.Module):
-    """Takes 120 MB for each window of a batch, and remembers the batches."""
+    """Takes so many bytes for each window of a batch, and remembers the batches."""
 
-    def __init__(self, channels: int = 2) -> None:
+    def __init__(self, bytes_: int = 120 * MB) -> None:
         super().__init__()
-        self.inner = by_hand.context_network(channels)
+        self.inner = by_hand.context_network(2)
+        self.numbers = bytes_ // 4
         self.batches: list[int] = []
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         self.batches.append(len(batch))
-        held = torch.ones(30_000_000 * len(batch))
+        held = torch.ones(self.numbers * len(batch))
         return self.inner(batch) * held[0]
 
 
@@ -178,15 +180,15 @@ def test_what_is_held_does_not_grow_with_the_length_of_the_scan() -> None:
 
 class TestTheMemoryLimit:
     def test_it_makes_batches_as_small_as_they_must_be(self) -> None:
-        base = planned().need.sums
-        limit = base + 2 * 150 * MB
+        base = planned().need.sums + planned().need.cells
+        limit = base + 2 * 160 * MB
         plan = planned(network=Hungry(), batch=4, options=replace(FULL, memory_limit=limit))
         assert plan.way.batch == 2
         assert plan.need.on_host(plan.way) <= limit
 
     def test_a_run_keeps_to_it(self) -> None:
         network, labels = Hungry(), 2
-        limit = planned().need.sums + 2 * 150 * MB
+        limit = planned().need.sums + planned().need.cells + 2 * 160 * MB
         pipeline = by_hand.pipeline_of(network, SlidingWindowInferer((12, 12, 12), 4, 0.5))
         found = by_hand.predicted(pipeline, by_hand.picture((24, 24, 12)), labels, replace(FULL, memory_limit=limit))
         assert max(network.batches) == 2 and sum(network.batches) == 9
@@ -203,14 +205,16 @@ class TestTheMemoryLimit:
         assert re.fullmatch(r"[^\n]*; [^\n]*\.", text)
 
     def test_a_region_as_large_as_it_is_named_does_fit(self) -> None:
-        need, shape = planned(100, (24, 240, 240)).need, (24, 240, 240)
-        options = replace(FULL, memory_limit=need.window + need.sums - 15 * MB)
+        labels, shape = 250, (24, 240, 240)
+        need = planned(labels, shape).need
+        options = replace(FULL, memory_limit=need.window + need.sums + need.cells - 30 * MB)
         with pytest.raises(MemoryLimitError) as raised:
-            planned(100, shape, options)
-        (percent,) = re.findall(r"region of about (\d+) % of the scan", str(raised.value))
-        assert planned(100, (24, 240, 240 * int(percent) // 100), options).windows > 1
+            planned(labels, shape, options)
+        (percent,) = re.findall(r"region of about (\d+) % of the scan's extent along each axis", str(raised.value))
+        region = [n * int(percent) // 100 for n in shape]
+        assert planned(labels, (region[0], region[1], region[2]), options).windows > 1
 
     def test_no_region_is_named_where_none_would_fit(self) -> None:
         with pytest.raises(MemoryLimitError) as raised:
-            planned(options=replace(FULL, memory_limit=100 * MB))
+            planned(network=Hungry(40 * MB), options=replace(FULL, memory_limit=LEAST_MEMORY))
         assert "region" not in str(raised.value)
