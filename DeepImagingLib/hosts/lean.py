@@ -1,4 +1,4 @@
-"""Import MONAI without what only its training loops and plots need: half of the seconds before a first window.
+"""Import MONAI without what its training loops, plots and filters of signals need: more than a second of a cold start.
 
 For processes that only run bundles, and are ours: the worker and the command line. In others MONAI stays as it is.
 """
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from types import ModuleType
 
-LEFT_OUT = frozenset(["ignite", "matplotlib"])
+LEFT_OUT = frozenset(["ignite", "matplotlib", "scipy.signal"])
 
 
 class _Finder(MetaPathFinder):

@@ -23,6 +23,11 @@ class TensorCount(TorchDispatchMode):
         self.peak = 0
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Spare the import of torch's compiler, a second, which nothing here needs."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Callable[..., Any],

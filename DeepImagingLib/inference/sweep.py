@@ -74,9 +74,21 @@ class Sweep:
             slice(start[axis] - offset, start[axis] - offset + self._windows.window[axis])
             for axis, offset in zip(order, (self._first, 0, 0), strict=True)
         )
-        values = output.permute(*(axis + 1 for axis in order), 0).to(self._values)
-        self._values[box].addcmul_(values, self._importance)
+        self._add(self._values[box], output.to(self._values))
         self._weights[box] += self._importance
+
+    def _add(self, target: torch.Tensor, output: torch.Tensor) -> None:
+        """Add an output (K, I, J, K) to values in the sweep's axes, channels last.
+
+        Slab by slab of the output: moving its channels to the end is many times faster within what caches hold.
+        """
+        channels, across, *plane = output.shape
+        order = self._windows.order
+        place = order.index(0)
+        for index in range(across):
+            values = output[:, index].reshape(channels, -1).t().contiguous().reshape(*plane, channels)
+            values = values if order.index(1) < order.index(2) else values.transpose(0, 1)
+            target.select(place, index).addcmul_(values, self._importance.select(place, index))
 
     def end(self) -> None:
         """Finish all planes."""

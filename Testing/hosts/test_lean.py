@@ -12,8 +12,8 @@ import sys
 from DeepImagingLib.hosts.lean import keep_monai_lean
 keep_monai_lean()
 import monai.transforms
-assert not {"ignite", "matplotlib"} & set(sys.modules), "MONAI imported them"
-import ignite.engine, matplotlib.pyplot
+assert not {"ignite", "matplotlib", "scipy.signal"} & set(sys.modules), "MONAI imported them"
+import ignite.engine, matplotlib.pyplot, scipy.signal
 from DeepImagingLib import load_bundle
 print(type(load_bundle("torso_ct_segmentation").build("cpu").network).__name__)
 """

@@ -42,7 +42,10 @@ Once = Callable[[], Path | None]
 
 def ours(task: Task, clock: Clock, *, precision: str) -> Once:
     from DeepImagingLib import Options, files, load_bundle, run
+    from DeepImagingLib.hosts.lean import keep_monai_lean
     from DeepImagingLib.hosts.warm import WarmModels
+
+    keep_monai_lean()  # as the command line and the worker have it
 
     bundle, models = load_bundle(task.bundle), WarmModels()
     options, mask = Options(device=task.device, precision=precision), Path(task.output) / "labels.nii.gz"
