@@ -1,4 +1,4 @@
-"""How a network is run: device, checks of its input, windows, progress, cancel; later the memory plan and the sweep.
+"""How a network is run: checks of its input, device, memory plan, sweep, steps down, progress, cancel.
 
 What the output means is the business of `tasks/`, and which transforms and weights there are that of `bundles/`.
 """

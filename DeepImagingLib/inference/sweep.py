@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Slab = Callable[["torch.Tensor", int, int], None]
 """Takes values (P, n1, n2, K), the plane of the grid that the first of them is, and the first plane not finished."""
 
+SMALL = 4_000_000
 KEPT = 1  # finished planes that stay, since rows of the result may lie between them and the next
 
 
@@ -54,9 +55,9 @@ class Sweep:
         self._importance = windows.importance()[..., None].to(device)
 
     @property
-    def device(self) -> torch.device:
-        """Where values are added up."""
-        return self._values.device
+    def is_small(self) -> bool:
+        """Whether what is held is so little that threads would wait for each other longer than they work."""
+        return self._values.numel() < SMALL
 
     def move(self, device: torch.device | str) -> None:
         """Go on adding up elsewhere."""

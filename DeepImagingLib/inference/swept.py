@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -103,11 +104,12 @@ class Run:
             outputs = self._attempt(lambda: self._caller.next(done, self._way.batch))  # noqa: B023
             with monitor.aside("Post-processing"):
                 sweep = self._sweep = self._sweep or self._attempt(self._begin)
-                for start, output in zip(starts[done:], outputs):
-                    self._attempt(lambda: sweep.add(start, output))  # noqa: B023
+                with _threads(1 if sweep.is_small else None):
+                    for start, output in zip(starts[done:], outputs):
+                        self._attempt(lambda: sweep.add(start, output))  # noqa: B023
             done += len(outputs)
             del outputs, output
-        with monitor.aside("Post-processing"):
+        with monitor.aside("Post-processing"), _threads(1 if sweep.is_small else None):
             self._attempt(sweep.end)
         answer = self._keeper.labels if isinstance(self._keeper, Labels) else self._keeper.masks
         return Swept(answer, self._volumes.volumes, self._way)
@@ -126,6 +128,19 @@ class Run:
         self._caller.use(way.device, way.dtype)
         if self._sweep is not None:
             self._sweep.move(way.store)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Compute in that many threads, or in as many as before."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _softmax(values: torch.Tensor) -> torch.Tensor:

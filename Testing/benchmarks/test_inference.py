@@ -21,10 +21,10 @@ from Testing.bundles import make_bundles as make
 def test_a_small_case_runs_by_every_contender(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["--case", "tiny", "--repeats", "1", "--output", str(tmp_path / "told.json")])
     told = json.loads((tmp_path / "told.json").read_text())["cases"]["tiny"]["contenders"]
-    assert list(told) == ["full", "auto", "stock", "buffered", "floor"]
+    assert list(told) == ["full", "auto", "half", "stock", "buffered", "floor"]
     assert told["full"]["as_stock"] == told["buffered"]["as_stock"] == 1
     assert all(who["warm"] > 0 and who["stages"]["Network"] > 0 for who in told.values())
-    assert all(0 < told[who]["first_window"] < told[who]["cold"] for who in ("full", "auto", "stock", "buffered"))
+    assert all(0 < told[who]["first_window"] < told[who]["cold"] for who in ("full", "auto", "half", "stock", "buffered"))
     assert "| stock |" in capsys.readouterr().out
 
 

@@ -4,7 +4,7 @@
 
 Each run is a process of its own that runs twice, cold and warm; contenders take turns, and medians are told.
 
-- full, auto: this library at each precision.
+- full, auto, half: this library at each precision.
 - stock: MONAI's own workflow for the same bundle and file. buffered: the same with `buffer_steps`.
 - floor: the network alone, on as many windows of the same shape.
 

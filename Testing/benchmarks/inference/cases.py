@@ -19,7 +19,7 @@ from Testing.bundles import make_bundles as make
 ROOT = Path(__file__).parents[3]
 TORSO = ROOT / "Resources" / "Bundles" / "torso_ct_segmentation"
 SEED = 1_000_000
-CONTENDERS = ("full", "auto", "stock", "buffered", "floor")
+CONTENDERS = ("full", "auto", "half", "stock", "buffered", "floor")
 CLASSES = make.BODY_LABELS
 SLAB_MM = 50
 BACKGROUND = (Material.AIR, Material.FAT, Material.SKIN, Material.TABLE)

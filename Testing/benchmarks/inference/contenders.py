@@ -145,6 +145,7 @@ def bare(task: Task, clock: Clock) -> Once:
 RUNS: dict[str, Callable[[Task, Clock], Once]] = {
     "full": partial(ours, precision="full"),
     "auto": partial(ours, precision="auto"),
+    "half": partial(ours, precision="half"),
     "stock": stock,
     "buffered": partial(stock, **BUFFERED),
     "floor": floor,
