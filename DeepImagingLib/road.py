@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -129,7 +130,8 @@ class _Start:
     def arguments(self, monitor: Monitor, options: Options) -> tuple[Any, ...]:
         """Return what `predict` and `foresee` take."""
         images = gather(self.bundle, self.regions)
-        return self.bundle, self.pipeline, images, self.device, monitor, options, list(self.wanted.values())
+        voxels = math.prod(self.prepared.reference.shape[1:])
+        return self.bundle, self.pipeline, images, self.device, monitor, options, list(self.wanted.values()), voxels
 
 
 def _started(

@@ -213,7 +213,8 @@ def perform(
     """
     from DeepImagingLib.files import staged
 
-    with staged([checked_output(path, job.sources) for path in job.outputs]) as stages:
+    finals = [checked_output(path, job.sources) for path in job.outputs]
+    with staged(finals, lambda path: _is_input(path, job.sources)) as stages:
         # The files are moved into place here, not by the job: its process may be ended at any moment.
         job = replace(job, outputs=tuple(stages.values()))
         summary: Summary = host.submit(job, listener=listener, cancel=cancel).result()
@@ -238,13 +239,17 @@ def checked_output(path: Path, sources: Sequence[Path] = ()) -> Path:
     if not path.name.lower().endswith(ENDINGS):
         raise InputError(f"The output {path.name!r} has no known ending; use one of {', '.join(ENDINGS)}.")
     path = _absolute(path)
-    if any(_is_read(path.resolve(), source.resolve()) for source in sources):
+    if _is_input(path, sources):
         raise InputError(f"The output {path.name!r} would replace an input; give it another name.")
     if ending_of(path) == ".mrb":
         from DeepImagingLib.scene.host import require
 
         require()
     return path
+
+
+def _is_input(path: Path, sources: Sequence[Path]) -> bool:
+    return any(_is_read(path.resolve(), source.resolve()) for source in sources)
 
 
 def _is_read(path: Path, source: Path) -> bool:

@@ -119,8 +119,8 @@ class Batch:
     def identity(self, study: Study) -> Identity:
         """Return what makes a result of this study the same as another."""
         plain = self.options.as_plain()
-        # Device and memory change nothing but time. What was left as it is counts as not given, so that results stay
-        # what they are when further options come.
+        # Device and memory are the machine's and not the study's. What was left as it is counts as not given, so that
+        # results stay what they are when further options come.
         more = {name: plain[name] for name in ("probabilities", "tta") if plain[name]}
         return {
             "model": self.bundle.sha256,

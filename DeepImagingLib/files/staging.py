@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,11 +15,12 @@ LONGEST_NAME = 200  # bytes; file systems take 255, and the files of overlapping
 
 
 @contextmanager
-def staged(finals: Sequence[Path]) -> Iterator[dict[Path, Path]]:
+def staged(finals: Sequence[Path], is_input: Callable[[Path], bool] = lambda path: False) -> Iterator[dict[Path, Path]]:
     """Give a place beside each final path to write to; move all there at the end, or remove them on any error.
 
     Args:
         finals: The files asked for. Missing parent folders are made (and removed again on an error).
+        is_input: Tells of a place whether what lies there must not be replaced.
 
     Yields:
         final path → path to write to, with the same file name, on the same file system. Further files written
@@ -38,7 +39,7 @@ def staged(finals: Sequence[Path]) -> Iterator[dict[Path, Path]]:
             _make_folder(final, made)
             stages[final] = _stage_for(final)
         yield {final: stage / final.name for final, stage in stages.items()}
-        _publish(_moves(stages))
+        _publish(_moves(stages, is_input))
     except BaseException:
         _remove_stages(stages)
         for folder in made:
@@ -86,10 +87,11 @@ def _stage_for(final: Path) -> Path:
         ) from error
 
 
-def _moves(stages: Mapping[Path, Path]) -> dict[Path, Path]:
+def _moves(stages: Mapping[Path, Path], is_input: Callable[[Path], bool]) -> dict[Path, Path]:
     """Return final path → written file for all that was written.
 
     Raises:
+        InputError: A file would replace an input.
         OutputError: A stage is empty (a writer failed without saying so), or two files want one place.
     """
     moves: dict[Path, Path] = {}
@@ -101,6 +103,8 @@ def _moves(stages: Mapping[Path, Path]) -> dict[Path, Path]:
             target = final.parent / path.name
             if target in moves or target.is_dir():
                 raise OutputError(f"The place of {path.name!r} is taken; choose another name for the output.")
+            if is_input(target):
+                raise InputError(f"The file {path.name!r} would replace an input; give the output another name.")
             moves[target] = path
     return moves
 

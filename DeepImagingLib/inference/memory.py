@@ -78,7 +78,9 @@ def _limits() -> Iterator[int]:
     try:
         limit = (CGROUP / "memory.max").read_text().strip()
         if limit != "max":
-            yield int(limit) - int((CGROUP / "memory.current").read_text())
+            told = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+            cached = int(told.get("inactive_file", 0))  # files that were read, which give way
+            yield int(limit) - int((CGROUP / "memory.current").read_text()) + cached
     except (OSError, ValueError):
         pass  # no such limit here
     if sys.platform == "win32":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, takewhile
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from DeepImagingLib.errors import InputError
 
@@ -19,6 +20,10 @@ class UnknownOutput(Exception):
     """A network answers with something else than channels over its window."""
 
 
+_layouts: WeakKeyDictionary[torch.nn.Module, torch.memory_format] = WeakKeyDictionary()
+"""In which the weights of networks lie that were used."""
+
+
 @dataclass
 class Caller:
     """A network, and how it is called at present.
@@ -29,6 +34,7 @@ class Caller:
         image: (C, I, J, K), padded to the windows' grid.
         device: Where the network is.
         dtype: Of its arithmetic; torch.float32 is the network as it is.
+        ask: Called before each call of the network; may raise.
         mirror: Axes along which each window is also seen mirrored.
         known: Outputs of windows that were computed already, by their start.
     """
@@ -38,18 +44,24 @@ class Caller:
     image: torch.Tensor
     device: torch.device
     dtype: torch.dtype
+    ask: Callable[[], None]
     mirror: tuple[int, ...] = ()
     known: dict[Shape, torch.Tensor] = field(default_factory=dict)
 
     def use(self, device: torch.device, dtype: torch.dtype) -> None:
         """Compute there, and so; half precision likes channels last."""
+        import torch
         from torch.nn.utils import convert_conv2d_weight_memory_format, convert_conv3d_weight_memory_format
 
         self.device, self.dtype = device, dtype
-        self.network.to(device)
         solid = self.windows.flat is None
         convert = convert_conv3d_weight_memory_format if solid else convert_conv2d_weight_memory_format
-        convert(self.network, self._layout)
+        # Outside of inference mode, so that a network that stays warm can be differentiated later.
+        with torch.inference_mode(False), torch.no_grad():
+            self.network.to(device)
+            if _layouts.get(self.network, torch.contiguous_format) != self._layout:
+                convert(self.network, self._layout)
+                _layouts[self.network] = self._layout
 
     @property
     def _layout(self) -> torch.memory_format:
@@ -89,6 +101,7 @@ class Caller:
         """Return the outputs as seen mirrored along axes, mirrored back."""
         import torch
 
+        self.ask()
         dims = [axis + 2 for axis in axes]
         seen = batch.flip(dims) if dims else batch
         flat = self.windows.flat

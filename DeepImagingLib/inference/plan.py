@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -112,6 +113,7 @@ def need_of(windows: Windows, probe: Probe, voxels: int, masks: int, volumes: in
     depth, *across = (windows.size[axis] for axis in windows.order)
     planes = min(windows.window[windows.axis] + KEPT, depth)
     sums = planes * across[0] * across[1] * (probe.channels + 1) * FLOAT
+    sums += probe.channels * math.prod(windows.window) * FLOAT  # the tried window's output waits for its turn
     return Need(probe.bytes, sums, voxels * (masks + volumes * FLOAT))
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from DeepImagingLib.errors import BundleError, DeepImagingError, MemoryLimitError
+from DeepImagingLib.errors import BundleError, DeepImagingError, InputError, MemoryLimitError
 from DeepImagingLib.inference.inverse import NotSeparable
 from DeepImagingLib.inference.ladder import AS_PLANNED, Way, descend
 from DeepImagingLib.inference.memory import is_out_of_memory
@@ -28,11 +28,12 @@ from DeepImagingLib.inference.rest import run_rest
 from DeepImagingLib.inference.stock import located, on_grid, run_as_it_is
 from DeepImagingLib.inference.swept import Run, Swept, decided, inverse_of
 from DeepImagingLib.inference.windows import UnknownInferer, count_windows, windows_of
-from DeepImagingLib.tasks.segmentation import BITS, Argmax, Masks, Reducer, reducer_for
+from DeepImagingLib.tasks.segmentation import BITS, Argmax, Masks, Reducer, Threshold, reducer_for
 
 if TYPE_CHECKING:
     import torch
     from monai.data import MetaTensor
+    from monai.transforms import Compose
 
     from DeepImagingLib.bundles import Bundle, Pipeline
     from DeepImagingLib.inference.progress import Monitor
@@ -75,6 +76,7 @@ def predict(
     monitor: Monitor,
     options: Options,
     channels: Sequence[int] = (),
+    voxels: int = 0,
 ) -> Prediction:
     """Run a bundle.
 
@@ -85,7 +87,8 @@ def predict(
         device: Where the network is.
         monitor: Told of each stage and window.
         options: How to run.
-        channels: Whose volumes are wanted.
+        channels: Labels whose volumes are wanted.
+        voxels: Of the result in the end, where the images are a region of it.
 
     Raises:
         MemoryLimitError: Host or GPU memory ran out.
@@ -95,7 +98,7 @@ def predict(
     import torch
 
     with _told(bundle, device), torch.inference_mode():
-        return _predict(bundle, pipeline, images, device, monitor, options, channels)
+        return _predict(bundle, pipeline, images, device, monitor, options, channels, voxels)
 
 
 @contextmanager
@@ -125,6 +128,7 @@ def _predict(
     monitor: Monitor,
     options: Options,
     channels: Sequence[int],
+    voxels: int,
 ) -> Prediction:
     with monitor.stage("Preprocessing"):
         data = preprocess(pipeline.preprocessing, images, monitor)
@@ -132,24 +136,27 @@ def _predict(
     reference = next(iter(images.values()))
     try:
         with monitor.stage("Network"):
-            ready = _ready(bundle, pipeline, prepared, device, options, channels)
+            count = max(voxels, math.prod(reference.shape[1:]))
+            ready = _ready(bundle, pipeline, prepared, device, monitor, options, channels, count)
             swept = ready.run.go(monitor)
             swept = swept if prepared.ndim == 4 else swept.as_picture()
     except NOT_SWEPT as reason:
         note = f"The bundle was run on all channels at once, as it is: {reason}."
         note += " That gives no probability volumes." if channels else ""
         note += " It was not run mirrored as well." if options.tta else ""
+        note += " It computed in full precision." if options.precision == "half" else ""
         final = run_as_it_is(
             bundle, pipeline, data, device, monitor, count_windows(prepared.shape[1:], pipeline.inferer)
         )
         with monitor.stage("Post-processing"):
             answer, notes = on_grid(located(final, (reference, prepared)), reference)
-        return Prediction(answer.numpy(), device=str(device), notes=(note, *notes))
+        plan = AsItIs(str(reason)).sentence
+        return Prediction(answer.numpy(), device=str(device), plan=plan, notes=(note, *notes))
     with monitor.stage("Post-processing"):
-        answer, notes = _finished(swept, ready.recipe, data, bundle, reference)
+        answer, notes = _finished(swept, ready.recipe, data, bundle, pipeline.preprocessing, reference)
     way = swept.way
     return Prediction(
-        answer, swept.volumes, str(way.device), way.precision, way.step, ready.plan.sentence, tuple(notes)
+        answer, swept.volumes, str(way.device), way.precision, way.step, ready.plan.sentence, (*ready.notes, *notes)
     )
 
 
@@ -161,6 +168,7 @@ def foresee(
     monitor: Monitor,
     options: Options,
     channels: Sequence[int] = (),
+    voxels: int = 0,
 ) -> Plan | AsItIs:
     """Return how a run will go, without running it but for one window; arguments and errors as of `predict`."""
     import torch
@@ -170,18 +178,20 @@ def foresee(
             prepared = preprocess(pipeline.preprocessing, images, monitor)[bundle.input_key]
         with monitor.stage("Network"):
             try:
-                return _ready(bundle, pipeline, prepared, device, options, channels).plan
+                count = max(voxels, math.prod(next(iter(images.values())).shape[1:]))
+                return _ready(bundle, pipeline, prepared, device, monitor, options, channels, count).plan
             except NOT_SWEPT as reason:
                 return AsItIs(str(reason))
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A sweep about to run, what becomes of its answer, and what was planned."""
+    """A sweep about to run, what becomes of its answer, what was planned, and what is to be told."""
 
     run: Run
     recipe: Recipe
     plan: Plan
+    notes: tuple[str, ...]
 
 
 def _ready(
@@ -189,8 +199,10 @@ def _ready(
     pipeline: Pipeline,
     image: MetaTensor,
     device: torch.device,
+    monitor: Monitor,
     options: Options,
     channels: Sequence[int],
+    voxels: int,
 ) -> Ready:
     """Return a sweep that is planned, its first window tried.
 
@@ -201,12 +213,19 @@ def _ready(
     recipe = read_recipe(pipeline.postprocessing, pipeline.preprocessing, bundle.pred_key, bundle.input_key)
     windows = windows_of(pipeline.inferer, image.shape[1:])
     inverse = inverse_of(image, windows, mapped_back=recipe.inverse_first, nearest=recipe.nearest)
-    back = inverse
+    back, notes = inverse, []
     if channels and not recipe.inverse_first:  # labels are mapped back later; volumes never are
-        back = inverse_of(image, windows, mapped_back=True, nearest=False)
+        try:
+            back = inverse_of(image, windows, mapped_back=True, nearest=False)
+        except NotSeparable as reason:
+            channels, notes = (), [f"No probability volumes can be given: {reason}."]
+    if options.tta:
+        notes.append("It was run mirrored as well, which only suits a model that was trained on mirrored images.")
     way = starting_way(device, windows, options.precision)
     mirror = mirror_axes(options.tta, windows)
-    caller = Caller(pipeline.network, windows, padded(image.as_tensor(), windows), device, way.dtype, mirror)
+    caller = Caller(
+        pipeline.network, windows, padded(image.as_tensor(), windows), device, way.dtype, monitor.ask, mirror
+    )
 
     def reducer_of(count: int) -> Reducer:
         return recipe.reducer or reducer_for(count, bundle.labels, bundle.exclusive)
@@ -217,25 +236,65 @@ def _ready(
     told, tried = descend(replace(way, batch=1), first, lambda lower: caller.use(lower.device, lower.dtype))
     way = way if tried.step == AS_PLANNED else tried
     reducer = reducer_of(told.channels)
+    shown = _channels_of(channels, told.channels)
     masks = 1 if isinstance(reducer, Argmax) else -(-told.channels // BITS)
-    need = need_of(windows, told, math.prod(back.shape), masks, len(channels))
+    if isinstance(reducer, Threshold) and recipe.rest:  # whose steps see all masks at once, as floats
+        masks += 5 * told.channels
+    need = need_of(windows, told, voxels, masks, len(shown))
     plan = make_plan(way, windows, told, need, limits(way.device, options.memory_limit))
     caller.use(plan.way.device, plan.way.dtype)
     log.info("%s: %s", bundle.name, plan.sentence)
-    return Ready(Run(caller, recipe, inverse, back, reducer, told.channels, channels, plan.way), recipe, plan)
+    run = Run(caller, recipe, inverse, back, reducer, told.channels, shown, plan.way)
+    return Ready(run, recipe, plan, tuple(notes))
+
+
+def _channels_of(labels: Sequence[int], count: int) -> dict[int, int]:
+    """Return label → channel of a network with `count` channels; the only one stands for the only label.
+
+    Raises:
+        InputError: There is no such channel.
+    """
+    if count == 1:
+        return dict.fromkeys(labels, 0)
+    beyond = [label for label in labels if label >= count]
+    if beyond:
+        raise InputError(
+            f"The network has {count} channels and none for label {beyond[0]}; ask for other probabilities."
+        )
+    return {label: label for label in labels}
 
 
 def _finished(
-    swept: Swept, recipe: Recipe, data: Mapping[str, Any], bundle: Bundle, reference: MetaTensor
+    swept: Swept,
+    recipe: Recipe,
+    data: Mapping[str, Any],
+    bundle: Bundle,
+    preprocessing: Compose,
+    reference: MetaTensor,
 ) -> tuple[npt.NDArray[Any] | Masks, list[str]]:
     """Return the answer in the reference's grid, after what the bundle does to labels or masks."""
     answer = swept.answer
     if recipe.inverse_first and not recipe.rest:
         return (answer if isinstance(answer, Masks) else answer[None]), []
     prepared = data[bundle.input_key]
-    final = run_rest(answer, recipe.rest, data, bundle.pred_key, reference if recipe.inverse_first else prepared)
+    grid = reference if recipe.inverse_first else prepared
+    if isinstance(answer, Masks) and not recipe.rest:
+        return _masks_on_grid(answer, grid, reference)
+    final = run_rest(answer, recipe.rest, data, bundle.pred_key, grid, preprocessing, bundle.input_key)
     placed, notes = on_grid(located(final, (reference, prepared)), reference)
     return placed.numpy(), notes
+
+
+def _masks_on_grid(masks: Masks, grid: MetaTensor, reference: MetaTensor) -> tuple[Masks, list[str]]:
+    """Return masks in the reference's grid, one after the other."""
+    from monai.data import MetaTensor
+
+    placed = Masks(len(masks), tuple(reference.shape[1:]))
+    notes: list[str] = []
+    for channel in range(len(masks)):
+        mask, notes = on_grid(MetaTensor(masks[channel][None], affine=grid.affine), reference)
+        placed.put(channel, mask.numpy()[0] > 0)
+    return placed, notes
 
 
 def _cause(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from DeepImagingLib.inference.ladder import Way, half_of
+from DeepImagingLib.inference.ladder import AS_PLANNED, Way, half_of
 from DeepImagingLib.inference.memory import measured
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def probe(caller: Caller, way: Way, decide: Callable[[torch.Tensor], torch.Tenso
     middle = _middle(caller.windows)
     learnt = _learnt.setdefault(caller.network, {})
     key = (way.device, caller.windows.window)
-    first = learnt.get(key, way.dtype) if way.may_halve else way.dtype
+    asked = way.may_halve and way.step == AS_PLANNED
+    first = learnt.get(key, way.dtype) if asked else way.dtype
     with measured(way.device) as usage:
         output, seconds = _timed(caller, middle, first)
     chosen = Probe(output.shape[1], first, seconds, usage.peak)
@@ -64,9 +65,11 @@ def probe(caller: Caller, way: Way, decide: Callable[[torch.Tensor], torch.Tenso
         other, quicker = _timed(caller, middle, half)
         if quicker < GAIN * seconds:  # which had to prepare too: it is given a second chance
             output, seconds = _timed(caller, middle, torch.float32)
-        if quicker < GAIN * seconds and _dice(decide(output), decide(other)) >= DICE:
+        one, two = decide(output), decide(other)
+        if quicker < GAIN * seconds and _dice(one, two) >= DICE:
             output, chosen = other, Probe(other.shape[1], half, quicker, usage.peak)
-        learnt[key] = chosen.dtype
+        if quicker >= GAIN * seconds or bool(one.any()):  # a window of nothing tells nothing of the mask
+            learnt[key] = chosen.dtype
     caller.use(caller.device, chosen.dtype)
     caller.known[middle] = output
     return chosen

@@ -66,14 +66,18 @@ class Monitor:
         self.seconds[name] = self.seconds.get(name, 0.0) + spent
         self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) - spent
 
+    def ask(self) -> None:
+        """Go on unless the user cancelled, which raises CancelledError."""
+        if self._cancel is not None and self._cancel():
+            raise CancelledError("The run was cancelled; nothing was kept.")
+
     def update(self, fraction: float) -> None:
         """Report the share of the current stage that is done.
 
         Raises:
             CancelledError: The user cancelled.
         """
-        if self._cancel is not None and self._cancel():
-            raise CancelledError("The run was cancelled; nothing was kept.")
+        self.ask()
         if self._progress is None:
             return
         fraction = min(fraction, 1.0)

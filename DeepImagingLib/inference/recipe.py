@@ -59,7 +59,7 @@ def read_recipe(postprocessing: Compose, preprocessing: Compose, key: str, image
     recipe = Recipe()
     while steps:
         step = steps.pop(0)
-        kind = type(step).__name__
+        kind = name_of(step)
         _check_keys(step, key)
         if kind == "Activationsd":
             if recipe.activation or recipe.after:
@@ -68,13 +68,13 @@ def read_recipe(postprocessing: Compose, preprocessing: Compose, key: str, image
             first = recipe.inverse_first
             recipe = replace(recipe, after=activation) if first else replace(recipe, activation=activation)
         elif kind == "Invertd" and not recipe.inverse_first:
-            _check_inverse(step, preprocessing, image_key)
+            check_inverse(step, preprocessing, image_key)
             recipe = replace(recipe, inverse_first=True, nearest=bool(step.nearest_interp[0]))
         elif kind == "AsDiscreted":
             reducer = _decision(step, last=not steps)
             return replace(recipe, reducer=_before(reducer, recipe.after), rest=tuple(steps))
         else:
-            raise NotUnderstood(f"{kind} comes before the decision")
+            raise NotUnderstood(f"{type(step).__name__} comes before the decision")
     if recipe.after:
         raise NotUnderstood("it leaves activated values")
     return recipe
@@ -94,10 +94,17 @@ def _flat(chain: Any) -> Iterator[Any]:
 
 def _is_neutral(step: Any) -> bool:
     """Tell whether a step leaves values and grid as they are."""
-    kind = type(step).__name__
+    kind = name_of(step)
     if kind == "EnsureTyped":
         return set(step.dtype) == {None} and step.converter.data_type == "tensor"
-    return kind in ("Identityd", "ToTensord", "ToDeviced")
+    if kind == "ToTensord":
+        return step.converter.dtype is None
+    return kind in ("Identityd", "ToDeviced")
+
+
+def name_of(step: Any) -> str:
+    """Return the class of a step where it is MONAI's own, "" where it only may be called so."""
+    return type(step).__name__ if type(step).__module__.startswith("monai.transforms.") else ""
 
 
 def _check_keys(step: Any, key: str) -> None:
@@ -112,7 +119,8 @@ def _activation(step: Any) -> str:
     return asked[0] if asked else ""
 
 
-def _check_inverse(step: Any, preprocessing: Compose, image_key: str) -> None:
+def check_inverse(step: Any, preprocessing: Compose, image_key: str) -> None:
+    """Raise NotUnderstood unless an Invertd undoes the preprocessing of that image and nothing else."""
     if step.transform is not preprocessing or tuple(step.orig_keys) != (image_key,):
         raise NotUnderstood("its Invertd undoes something else than the preprocessing")
     if any(step.post_func):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,6 +14,9 @@ from DeepImagingLib.tasks.segmentation import BITS, Argmax, Masks, Reducer, Thre
 
 if TYPE_CHECKING:
     import torch
+
+AT_ONCE = 16_000_000
+"""Voxels of the result that are decided together: a second's work, and memory that doesn't grow with the scan."""
 
 Axes = tuple[Axis, Axis, Axis]
 Place = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
@@ -55,17 +58,18 @@ class Covers:
 
 
 class Volumes:
-    """Keeps chosen channels, as `volumes`: channel to (I, J, K) float32.
+    """Keeps chosen channels, as `volumes`: label to (I, J, K) float32.
 
     Args:
         shape: (I, J, K).
-        channels: To keep.
+        channels: Label to the channel that is kept for it.
         before: What makes probabilities of values, where these aren't yet and are mapped as such.
         after: "softmax" or "sigmoid" of values that are mapped as they are, "" where there is none.
     """
 
-    def __init__(self, shape: tuple[int, ...], channels: Sequence[int], before: Activation, after: str) -> None:
-        self.volumes = {channel: np.zeros(shape, np.float32, order="F") for channel in channels}
+    def __init__(self, shape: tuple[int, ...], channels: Mapping[int, int], before: Activation, after: str) -> None:
+        self.volumes = {label: np.zeros(shape, np.float32, order="F") for label in channels}
+        self._indices = list(channels.values())
         self._before = before
         self._after = after
 
@@ -77,9 +81,11 @@ class Volumes:
         for channel in range(values.shape[-1]) if self._after == "softmax" and self.volumes else ():
             fine = cells.interpolate(values[..., channel], axes)
             total = fine if total is None else torch.logaddexp(total, fine)
-        for channel, volume in self.volumes.items():
-            share = torch.stack([self._before(plane)[..., channel] for plane in values])
-            fine = cells.interpolate(share, axes)
+        if not self.volumes:
+            return
+        shares = torch.stack([self._before(plane)[..., self._indices] for plane in values])
+        for place_of, volume in enumerate(self.volumes.values()):
+            fine = cells.interpolate(shares[..., place_of], axes)
             if self._after:
                 fine = fine.sigmoid() if total is None else (fine - total).exp()
             place(volume)[...] = fine.cpu().numpy()
@@ -97,29 +103,36 @@ class Mapped:
         inverse: From the grid that is swept to the result's.
         order: The axes of that grid, as the sweep has them.
         keeper: Who gets the rows.
+        ask: Called before each few rows; may raise.
     """
 
-    def __init__(self, inverse: Inverse, order: Sequence[int], keeper: Keeper) -> None:
+    def __init__(self, inverse: Inverse, order: Sequence[int], keeper: Keeper, ask: Callable[[], None]) -> None:
         sources = [axis.source for axis in inverse.axes]
         self._layout = tuple(sources.index(axis) for axis in order)
         along, second, third = (inverse.axes[index] for index in self._layout)
         self._axes = (along, second, third)
         self._keeper = keeper
+        self._ask = ask
+        self._rows = max(AT_ONCE // (len(second) * len(third)), 1)
         self._ready = np.maximum(along.first, along.second)  # the last plane each row waits for
         self._from = OUT
 
     def take(self, values: torch.Tensor, first: int, stop: int) -> None:
         """Keep the rows that planes `first` to `stop` (exclusive), given as values (P, n1, n2, K), complete."""
         ready = np.flatnonzero((self._ready >= self._from) & (self._ready < stop))
-        for rows in np.split(ready, np.flatnonzero(np.diff(ready) > 1) + 1):
-            if len(rows):
-                self._keep(values, first, rows)
+        for run in np.split(ready, np.flatnonzero(np.diff(ready) > 1) + 1):
+            for start in range(0, len(run), self._rows):
+                self._ask()
+                self._keep(values, first, run[start : start + self._rows])
         self._from = stop
 
     def _keep(self, values: torch.Tensor, first: int, rows: npt.NDArray[np.int64]) -> None:
-        """Keep a range of rows."""
+        """Keep a range of rows, looking at the planes that they lie between."""
         along = self._axes[0].take(rows)
-        axes = (along.shifted(-first), *self._axes[1:])
+        inside = np.concatenate([part[part != OUT] for part in (along.first, along.second)])
+        lowest, highest = (int(inside.min()), int(inside.max())) if len(inside) else (first, first)
+        values = values[lowest - first : highest - first + 1]
+        axes = (along.shifted(-lowest), *self._axes[1:])
 
         def place(result: npt.NDArray[Any]) -> npt.NDArray[Any]:
             return result.transpose(self._layout)[rows[0] : rows[-1] + 1]

@@ -38,7 +38,7 @@ def paste(layers: Any, reference: MetaTensor, roi: Ranges | None) -> Any:
     """Return layers (L, I, J, K) of a region within the whole image, empty outside."""
     if roi is None:
         return layers
-    whole = np.zeros((len(layers), *reference.shape[1:]), layers.dtype)
+    whole = np.zeros((len(layers), *reference.shape[1:]), layers.dtype, order="F" if layers.dtype.kind == "f" else "C")
     whole[_box(roi, whole.ndim)] = layers
     return whole
 

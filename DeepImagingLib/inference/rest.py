@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from DeepImagingLib.inference.inverse import OUT, Inverse, NotSeparable, read_inverse
+from DeepImagingLib.inference.recipe import NotUnderstood, check_inverse, name_of
 from DeepImagingLib.tasks.segmentation import Masks
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
+    from monai.transforms import Compose
 
 
 def run_rest(
-    answer: npt.NDArray[Any] | Masks, steps: Sequence[Any], data: Mapping[str, Any], key: str, image: MetaTensor
+    answer: npt.NDArray[Any] | Masks,
+    steps: Sequence[Any],
+    data: Mapping[str, Any],
+    key: str,
+    image: MetaTensor,
+    preprocessing: Compose,
+    image_key: str,
 ) -> Any:
     """Return what is left after some steps.
 
@@ -27,6 +34,7 @@ def run_rest(
         data: The images they may look at, by name.
         key: Of the answer.
         image: In whose grid it is.
+        preprocessing: Of the image under `image_key`: an inverse of it is known.
     """
     from monai.data import MetaTensor
 
@@ -35,7 +43,8 @@ def run_rest(
     )
     value: Any = MetaTensor(channels, affine=image.affine)
     for step in steps:
-        inverse = _inverse_by_tables(step, data[key_of(step)]) if type(step).__name__ == "Invertd" else None
+        known = name_of(step) == "Invertd" and tuple(step.keys) == (key,)
+        inverse = _inverse_by_tables(step, data[image_key], preprocessing, image_key) if known else None
         if inverse is not None:
             value = MetaTensor(_nearest(np.asarray(value), inverse), affine=inverse.affine)
             continue
@@ -44,18 +53,14 @@ def run_rest(
     return value
 
 
-def key_of(invert: Any) -> str:
-    """Return the key of the image whose preprocessing an Invertd undoes."""
-    return str(invert.orig_keys[0])
-
-
-def _inverse_by_tables(invert: Any, image: MetaTensor) -> Inverse | None:
+def _inverse_by_tables(invert: Any, image: MetaTensor, preprocessing: Compose, image_key: str) -> Inverse | None:
     """Return the tables of an inverse by nearest voxel, None where it has to be MONAI's own."""
-    if not invert.nearest_interp[0] or any(invert.post_func):
+    if not invert.nearest_interp[0]:
         return None
     try:
-        return read_inverse(deepcopy(image), nearest=True)
-    except NotSeparable:
+        check_inverse(invert, preprocessing, image_key)
+        return read_inverse(image, nearest=True)
+    except (NotSeparable, NotUnderstood):
         return None
 
 

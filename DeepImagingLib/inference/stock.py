@@ -36,6 +36,7 @@ def run_as_it_is(
 
     prepared = data[bundle.input_key]
     with monitor.stage("Network"):
+        pipeline.network.to(device)  # an earlier run may have left it elsewhere
         output = pipeline.inferer(prepared.to(device)[None], watched(pipeline.network, monitor, calls))
         _check_finite(output)
     with monitor.stage("Post-processing"):

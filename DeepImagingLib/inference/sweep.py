@@ -46,6 +46,7 @@ class Sweep:
         self._finish = finish
         self._slab = slab
         self._first = 0  # the plane of the grid that the first held one is
+        self._added = 0  # slabs of the window that is being added
         self._finished = self._done = 0  # planes whose values are final; planes that were handed on
         depth, rows, columns = (windows.size[axis] for axis in windows.order)
         self._end = depth
@@ -77,6 +78,7 @@ class Sweep:
         )
         self._add(self._values[box], output.to(self._values))
         self._weights[box] += self._importance
+        self._added = 0
 
     def _add(self, target: torch.Tensor, output: torch.Tensor) -> None:
         """Add an output (K, I, J, K) to values in the sweep's axes, channels last.
@@ -86,10 +88,11 @@ class Sweep:
         channels, across, *plane = output.shape
         order = self._windows.order
         place = order.index(0)
-        for index in range(across):
+        for index in range(self._added, across):
             values = output[:, index].reshape(channels, -1).t().contiguous().reshape(*plane, channels)
             values = values if order.index(1) < order.index(2) else values.transpose(0, 1)
             target.select(place, index).addcmul_(values, self._importance.select(place, index))
+            self._added = index + 1
 
     def end(self) -> None:
         """Finish all planes."""
@@ -99,9 +102,9 @@ class Sweep:
         if plane <= self._done:
             return
         for index in range(self._finished - self._first, plane - self._first):
-            values = self._finish(self._values[index] / self._weights[index])
+            values = self._values[index] / self._weights[index]
             _check_finite(values)
-            self._values[index] = values
+            self._values[index] = self._finish(values)
             self._finished += 1
         self._slab(self._values[: plane - self._first], self._first, plane)
         self._done = plane

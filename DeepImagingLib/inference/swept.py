@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,7 +34,7 @@ class Swept:
 
     Attributes:
         answer: Labels (I, J, K), or masks of as many.
-        volumes: Channel to its probability (I, J, K), float32.
+        volumes: Label to its probability (I, J, K), float32.
         way: How it was computed in the end.
     """
 
@@ -59,7 +59,7 @@ class Run:
         back: From the windows' grid to that of volumes.
         reducer: What becomes of the channels of a voxel.
         channels: How many there are.
-        shown: Those wanted as volumes.
+        shown: Label to channel, of those wanted as volumes.
         way: How to compute; `caller` is made for it.
     """
 
@@ -71,7 +71,7 @@ class Run:
         back: Inverse,
         reducer: Reducer,
         channels: int,
-        shown: Sequence[int],
+        shown: Mapping[int, int],
         way: Way,
     ) -> None:
         self._caller = caller
@@ -81,9 +81,9 @@ class Run:
         before = "" if known else "softmax" if isinstance(reducer, Argmax) else "sigmoid"
         self._volumes = Volumes(back.shape, shown, ACTIVATIONS[before], recipe.after)
         windows = caller.windows
-        self._mapped = [Mapped(inverse, windows.order, self._keeper)]
+        self._mapped = [Mapped(inverse, windows.order, self._keeper, caller.ask)]
         if shown:
-            self._mapped.append(Mapped(back, windows.order, self._volumes))
+            self._mapped.append(Mapped(back, windows.order, self._volumes, caller.ask))
         finish = ACTIVATIONS[recipe.activation]
         self._sweep: Sweep | None = None
         self._begin = lambda: Sweep(windows, channels, finish, self._finished, self._way.store)

@@ -67,6 +67,10 @@ class Masks:
         """Return one mask (I, J, K)."""
         return (self.bits[channel // BITS] & np.uint8(1 << channel % BITS)) != 0
 
+    def put(self, channel: int, mask: npt.NDArray[np.bool_]) -> None:
+        """Add one mask (I, J, K), which must have been empty."""
+        self.bits[channel // BITS] |= mask.view(np.uint8) << channel % BITS
+
     def as_picture(self) -> Masks:
         """Return the masks of a volume of one slice (I, J, 1) as those of a picture (I, J)."""
         picture = Masks(self._count, ())

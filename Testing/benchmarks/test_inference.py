@@ -24,7 +24,9 @@ def test_a_small_case_runs_by_every_contender(tmp_path: Path, capsys: pytest.Cap
     assert list(told) == ["full", "auto", "half", "stock", "buffered", "floor"]
     assert told["full"]["as_stock"] == told["buffered"]["as_stock"] == 1
     assert all(who["warm"] > 0 and who["stages"]["Network"] > 0 for who in told.values())
-    assert all(0 < told[who]["first_window"] < told[who]["cold"] for who in ("full", "auto", "half", "stock", "buffered"))
+    assert all(
+        0 < told[who]["first_window"] < told[who]["cold"] for who in ("full", "auto", "half", "stock", "buffered")
+    )
     assert "| stock |" in capsys.readouterr().out
 
 

@@ -226,6 +226,13 @@ class TestWriting:
         assert "would replace an input" in refused(scan, "--model", bundle, output=scan)
         assert scan.read_bytes() == before
 
+    def test_a_probability_volume_in_the_place_of_the_input(self, refused, bundle, scan) -> None:
+        before = scan.read_bytes()
+        taken = scan.rename(scan.with_name("out_probability_spleen.nii.gz"))
+        words = (taken, "--model", bundle, "--probabilities", "spleen")
+        assert "would replace an input" in refused(*words, output=scan.with_name("out.nii.gz"))
+        assert taken.read_bytes() == before
+
     def test_an_output_asked_for_twice(self, refused, bundle, scan, tmp_path) -> None:
         again = ("--output", tmp_path / "out.json")
         assert "asked for twice" in refused(scan, "--model", bundle, *again, output=tmp_path / "out.json")

@@ -21,6 +21,7 @@ from DeepImagingLib.options import Options
 
 CPU = torch.device("cpu")
 FULL = Options(device="cpu", precision="full")
+HALF = Options(device="cpu", precision="half")
 SOFTMAX = Activationsd("pred", softmax=True)
 SIGMOID = Activationsd("pred", sigmoid=True)
 ARGMAX = AsDiscreted("pred", argmax=True)
