@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 LONGEST = 4  # rows of the fine grid worked on at once between two coarse rows: 4³ values a cell and class
-CELL_BYTES = (
-    8 << 20
-)  # for the corner values of the cells in work; what is larger, libraries return to the system at once
+CELL_BYTES = 8 << 20  # of the values of cells in work; larger blocks are got from the system anew each time
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class Prediction:
 
     Attributes:
         answer: (C, I, J, K), or masks, in the grid of the input, as the task decodes them.
-        volumes: Channel to (I, J, K) float32, of the channels that were asked for.
+        volumes: Label to (I, J, K) float32, of those that were asked for.
         device: Where it was computed in the end.
         precision: "full", or the name of the arithmetic.
         memory_step: What gave when memory ran out.

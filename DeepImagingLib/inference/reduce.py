@@ -78,11 +78,9 @@ class Volumes:
         import torch
 
         total = None
-        for channel in range(values.shape[-1]) if self._after == "softmax" and self.volumes else ():
+        for channel in range(values.shape[-1]) if self._after == "softmax" else ():
             fine = cells.interpolate(values[..., channel], axes)
             total = fine if total is None else torch.logaddexp(total, fine)
-        if not self.volumes:
-            return
         shares = torch.stack([self._before(plane)[..., self._indices] for plane in values])
         for place_of, volume in enumerate(self.volumes.values()):
             fine = cells.interpolate(shares[..., place_of], axes)

@@ -7,10 +7,11 @@ by rounding errors of float64, which the last bit of the float32 shows where a v
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
+
+from DeepImagingLib.inference.threads import one_thread
 
 if TYPE_CHECKING:
     import torch
@@ -98,26 +99,13 @@ def _resampled(
     edges = [range(0, length, max(int(REACH / ratio), 1)) for length, ratio in zip(shape, finer, strict=True)]
     output = torch.empty(len(image), *shape)
     count = math.prod(map(len, edges))
-    with _one_thread():
+    with one_thread():
         for done, starts in enumerate(product(*edges)):
             tell(done / count)
             tile = [slice(start, start + edge.step) for start, edge in zip(starts, edges, strict=True)]
             grid = _grid([axis[part] for axis, part in zip(axes, tile, strict=True)], theta)
             output[_all_channels(tile)] = _values(image, grid, info)
     return output
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute in one thread: the threads of a small operation wait for each other longer than it takes."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _axis(length: int, dtype: torch.dtype, corners: bool) -> torch.Tensor:

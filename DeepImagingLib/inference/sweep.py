@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Slab = Callable[["torch.Tensor", int, int], None]
 """Takes values (P, n1, n2, K), the plane of the grid that the first of them is, and the first plane not finished."""
 
-SMALL = 4_000_000
+SMALL = 4_000_000  # values held
 KEPT = 1  # finished planes that stay, since rows of the result may lie between them and the next
 
 

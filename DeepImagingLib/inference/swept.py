@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +15,7 @@ from DeepImagingLib.inference.network import Caller
 from DeepImagingLib.inference.recipe import Recipe
 from DeepImagingLib.inference.reduce import Activation, Labels, Mapped, Volumes, keeper_of
 from DeepImagingLib.inference.sweep import Sweep
+from DeepImagingLib.inference.threads import one_thread
 from DeepImagingLib.tasks.segmentation import Argmax, Masks, Reducer
 
 if TYPE_CHECKING:
@@ -101,15 +101,15 @@ class Run:
         monitor.count()
         while done < len(starts):
             monitor.update(done / len(starts))
-            outputs = self._attempt(lambda: self._caller.next(done, self._way.batch))  # noqa: B023
+            outputs = self._attempt(lambda: self._caller.next(done, self._way.batch))  # noqa: B023 - called at once
             with monitor.aside("Post-processing"):
                 sweep = self._sweep = self._sweep or self._attempt(self._begin)
-                with _threads(1 if sweep.is_small else None):
+                with one_thread(sweep.is_small):
                     for start, output in zip(starts[done:], outputs):
-                        self._attempt(lambda: sweep.add(start, output))  # noqa: B023
+                        self._attempt(lambda: sweep.add(start, output))  # noqa: B023 - called at once
             done += len(outputs)
             del outputs, output
-        with monitor.aside("Post-processing"), _threads(1 if sweep.is_small else None):
+        with monitor.aside("Post-processing"), one_thread(sweep.is_small):
             self._attempt(sweep.end)
         answer = self._keeper.labels if isinstance(self._keeper, Labels) else self._keeper.masks
         return Swept(answer, self._volumes.volumes, self._way)
@@ -128,19 +128,6 @@ class Run:
         self._caller.use(way.device, way.dtype)
         if self._sweep is not None:
             self._sweep.move(way.store)
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Compute in that many threads, or in as many as before."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _softmax(values: torch.Tensor) -> torch.Tensor:
