@@ -7,7 +7,7 @@ wins in the whole cell; only cells on a boundary need values, and there only the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
@@ -19,8 +19,12 @@ from DeepImagingLib.inference.inverse import OUT, Axis
 if TYPE_CHECKING:
     import torch
 
+Activation = Callable[["torch.Tensor"], "torch.Tensor"]
+"""Of values (K, ...)."""
+
 LONGEST = 4  # rows of the fine grid worked on at once between two coarse rows: 4³ values a cell and class
 CELL_BYTES = 8 << 20  # of the values of cells in work; larger blocks are got from the system anew each time
+PART_BYTES = 64 << 20  # of the coarse grid that is looked at together
 
 
 @dataclass(frozen=True)
@@ -62,25 +66,85 @@ def runs_of(axis: Axis, device: torch.device | str = "cpu") -> Runs:
     return Runs(*(torch.as_tensor(array, device=device) for array in arrays))
 
 
-def argmax(values: torch.Tensor, axes: tuple[Axis, Axis, Axis]) -> torch.Tensor:
+def argmax(values: torch.Tensor, axes: tuple[Axis, Axis, Axis], activation: Activation | None = None) -> torch.Tensor:
     """Return the class of the largest interpolated value, the first of equals.
 
     Args:
-        values: (n0, n1, n2, K), contiguous.
+        values: (K, n0, n1, n2).
         axes: Rows of the answer on each of these axes, in their order (`source` is not looked at).
+        activation: What is interpolated, if not the values themselves. It has to leave the order of a voxel's classes
+            as it is, like a softmax: it is computed only where it matters.
 
     Returns:
         (N0, N1, N2), of torch.uint8 up to 256 classes, else torch.int16.
     """
     import torch
 
+    parts = min(-(-values.numel() * values.element_size() // PART_BYTES), len(axes[0]))
+    found = []
+    for rows in np.array_split(np.arange(len(axes[0])), parts):
+        along, first, stop = axes[0].part(rows)
+        found.append(_argmax(values[:, first:stop], (along, *axes[1:]), activation))
+    return torch.cat(found) if parts > 1 else found[0]
+
+
+def _argmax(values: torch.Tensor, axes: tuple[Axis, Axis, Axis], activation: Activation | None) -> torch.Tensor:
     runs = tuple(runs_of(axis, values.device) for axis in axes)
-    small = torch.uint8 if values.shape[-1] <= 256 else torch.int16
-    coarse = values.argmax(-1).to(small)
+    coarse = _winners(values)
     settled, fine = _spread(coarse, runs)
-    for part in _parts(~settled, values.shape[-1]):
-        _decide(values, coarse, runs, part, fine)
+    cells = ~settled
+    if bool(cells.any()):
+        touched = _touched(cells, runs, coarse.shape)
+        vectors = _at(values, touched)
+        vectors = (activation(vectors) if activation else vectors).t().contiguous()
+        places = touched.view(-1).cumsum(0) - 1
+        for part in _parts(cells, len(values)):
+            _decide(vectors, places, coarse, runs, part, fine)
     return fine
+
+
+def _winners(values: torch.Tensor) -> torch.Tensor:
+    """Return the first largest class of each voxel, uint8 or int16."""
+    import torch
+
+    small = torch.uint8 if len(values) <= 256 else torch.int16
+    if is_channels_last(values):
+        return values.movedim(0, -1).argmax(-1).to(small)
+    best, winner = values[0].clone(), torch.zeros(values.shape[1:], dtype=small, device=values.device)
+    for index in range(1, len(values)):  # several times faster than argmax(0), which goes through memory in leaps
+        winner.masked_fill_(values[index] > best, index)
+        torch.maximum(best, values[index], out=best)
+    return winner
+
+
+def is_channels_last(values: torch.Tensor) -> bool:
+    """Tell whether the channels of a voxel (K, ...) lie side by side in memory."""
+    return len(values) > 1 and values.stride(0) == 1
+
+
+def _touched(cells: torch.Tensor, runs: tuple[Runs, ...], shape: torch.Size) -> torch.Tensor:
+    """Return which voxels of the coarse grid are corners of chosen cells (G0, G1, G2)."""
+    import torch
+
+    for dim, run in enumerate(runs):
+        size = list(cells.shape)
+        size[dim] = shape[dim]
+        count = torch.zeros(size, dtype=torch.int16, device=cells.device)
+        for end in (run.first, run.second):
+            inside = (end >= 0).nonzero()[:, 0]
+            count.index_add_(dim, end[inside], cells.index_select(dim, inside).to(torch.int16))
+        cells = count > 0
+    return cells
+
+
+def _at(values: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """Return the values (K, m) of chosen voxels, in the order of memory."""
+    import torch
+
+    if is_channels_last(values):
+        return values.movedim(0, -1)[chosen].t()
+    index = chosen.view(-1).nonzero()[:, 0]
+    return torch.stack([plane.flatten().index_select(0, index) for plane in values])
 
 
 def at_least(values: torch.Tensor, axes: tuple[Axis, Axis, Axis], threshold: float, *, strict: bool) -> torch.Tensor:
@@ -138,20 +202,35 @@ def _rows(values: torch.Tensor, dim: int, index: torch.Tensor, outside: int | bo
 
 
 def _decide(
-    values: torch.Tensor, coarse: torch.Tensor, runs: tuple[Runs, ...], cells: torch.Tensor, fine: torch.Tensor
+    vectors: torch.Tensor,
+    places: torch.Tensor,
+    coarse: torch.Tensor,
+    runs: tuple[Runs, ...],
+    cells: torch.Tensor,
+    fine: torch.Tensor,
 ) -> None:
-    """Write the winners within cells (m, 3) into the fine grid, given those of the coarse one."""
+    """Write the winners within cells into the fine grid.
+
+    Args:
+        vectors: (m, K) of the voxels at cells' corners.
+        places: (n0 · n1 · n2,) which of these a voxel has.
+        coarse: (n0, n1, n2) winners.
+        runs: Rows of the fine grid.
+        cells: (c, 3) places of cells.
+        fine: (N0, N1, N2), written to.
+    """
     import torch
 
-    flat = values.reshape(-1, values.shape[-1])
-    corners = _corners(values, runs, cells)
-    contenders = _contenders(flat, corners, _picked(coarse, corners).long()).nonzero()  # by cell, then by class
+    corners = _corners(coarse, runs, cells)
+    winners = _picked(coarse, corners).long()
+    corners = places[corners.clamp_min(0)].where(corners >= 0, OUT)
+    contenders = _contenders(vectors, corners, winners).nonzero()  # by cell, then by class
     rank = _rank(contenders[:, 0])
     best = torch.empty(0)
     winner = torch.empty(0)
     for place in range(int(rank.max()) + 1):
         cell, class_ = contenders[rank == place].unbind(1)
-        block = _blocks(_of_class(flat, corners[:, cell], class_), runs, cells[cell])
+        block = _blocks(_of_class(vectors, corners[:, cell], class_), runs, cells[cell])
         named = class_.to(fine.dtype)[:, None, None, None].expand_as(block)
         if place == 0:
             best, winner = block, named.contiguous()
@@ -162,8 +241,8 @@ def _decide(
     _write(fine, runs, cells, winner)
 
 
-def _contenders(flat: torch.Tensor, corners: torch.Tensor, winners: torch.Tensor) -> torch.Tensor:
-    """Return which classes can win somewhere within cells, (m, K) of torch.bool.
+def _contenders(vectors: torch.Tensor, corners: torch.Tensor, winners: torch.Tensor) -> torch.Tensor:
+    """Return which classes can win somewhere within cells, (c, K) of torch.bool.
 
     Let v_k(c) be the value of class k at corner c, t(c) the largest there and b(c) the smallest among the classes that
     win at any corner, n of them. At a point with weights w the differences v - b of those n classes are none negative,
@@ -172,34 +251,34 @@ def _contenders(flat: torch.Tensor, corners: torch.Tensor, winners: torch.Tensor
     below the smallest corner of one of those n.
 
     Args:
-        flat: (V, K) values of the coarse grid.
-        corners: (8, m) index of each corner of the cells, or OUT.
-        winners: (8, m) class that wins there.
+        vectors: (m, K) values of voxels.
+        corners: (8, c) which voxel is a corner of the cells, or OUT.
+        winners: (8, c) class that wins there.
     """
     import torch
 
-    values = _of_class(flat, corners[:, None], winners)  # corner, winner, cell
+    values = _of_class(vectors, corners[:, None], winners)  # corner, winner, cell
     base = values.amin(1)
     count = (winners.sort(0).values.diff(dim=0) != 0).sum(0) + 1
     reach = base + (values.amax(1) - base) / count
     reach = reach.where(corners >= 0, torch.inf)
     floor = values.amin(0).amax(0)[:, None]
-    able = torch.zeros((corners.shape[1], flat.shape[1]), dtype=torch.bool, device=flat.device)
+    able = torch.zeros((corners.shape[1], vectors.shape[1]), dtype=torch.bool, device=vectors.device)
     high = able.clone()
     for index, least in zip(corners, reach, strict=True):
-        vectors = flat.index_select(0, index.clamp_min(0))
-        able |= vectors >= least[:, None]
-        high |= vectors >= floor
+        corner = vectors.index_select(0, index.clamp_min(0))
+        able |= corner >= least[:, None]
+        high |= corner >= floor
     return able.logical_and_(high)
 
 
-def _of_class(flat: torch.Tensor, places: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Return the values (V, K) of classes at places, which are broadcast together; zero where a place is OUT."""
-    return _picked(flat, (places * flat.shape[1] + classes).where(places >= 0, OUT))
+def _of_class(vectors: torch.Tensor, places: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Return the values (m, K) of classes at places, which are broadcast together; zero where a place is OUT."""
+    return _picked(vectors, (places * vectors.shape[1] + classes).where(places >= 0, OUT))
 
 
 def _corners(values: torch.Tensor, runs: tuple[Runs, ...], cells: torch.Tensor) -> torch.Tensor:
-    """Return the flat index of each of eight corners of cells (m, 3), the last axis fastest, (8, m); OUT outside."""
+    """Return the flat index in (n0, n1, n2) of each of eight corners of cells (m, 3), (8, m); OUT outside."""
     import torch
 
     ends = [(run.first[cells[:, dim]], run.second[cells[:, dim]]) for dim, run in enumerate(runs)]

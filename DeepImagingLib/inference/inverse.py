@@ -60,6 +60,16 @@ class Axis:
         weight[outside] = 0
         return replace(self, first=first, second=second, weight=weight)
 
+    def part(self, rows: Indices) -> tuple[Axis, int, int]:
+        """Return these rows over a part of the grid, and the first of its planes and the one after its last.
+
+        There is one plane at least, also where all rows are of nothing.
+        """
+        axis = self.take(rows)
+        inside = np.concatenate([ends[ends != OUT] for ends in (axis.first, axis.second)])
+        lowest, highest = (int(inside.min()), int(inside.max())) if len(inside) else (0, 0)
+        return axis.shifted(-lowest), lowest, highest + 1
+
     def shifted(self, offset: int) -> Axis:
         """Return the axis on a grid that begins `offset` voxels earlier."""
         first, second = (np.where(rows == OUT, OUT, rows + offset) for rows in (self.first, self.second))

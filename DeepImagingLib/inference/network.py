@@ -86,7 +86,10 @@ class Caller:
         """
         import torch
 
-        batch = torch.stack([self.image[self._box(start)] for start in starts]).to(self.device)
+        batch = torch.stack([self.image[self._box(start)] for start in starts])
+        if self.device.type == "cuda":
+            batch = batch.pin_memory()  # so that the copy doesn't wait for what the GPU is still at
+        batch = batch.to(self.device, non_blocking=True)
         ways = list(_subsets(self.mirror))
         output = self._seen(batch, ways[0])
         for axes in ways[1:]:

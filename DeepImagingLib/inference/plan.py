@@ -31,24 +31,29 @@ class Need:
         window: One window within the network, its output included.
         sums: Windows that are added up, over the cross-section of the scan.
         result: Labels or masks, and the volumes asked for.
+        output: Of one window, of which a GPU computes the next while one is added up.
         cells: Boundary cells in work.
     """
 
     window: int
     sums: int
     result: int
+    output: int = 0
     cells: int = CELLS
 
     def on_device(self, way: Way) -> int:
         """Return the bytes where the network runs."""
         sums = self.sums + self.cells if way.store == way.device else 0
-        return way.batch * self.window + sums + (self.result if way.device.type == "cpu" else 0)
+        if way.device.type == "cpu":
+            return way.batch * self.window + sums + self.result
+        return way.batch * (self.window + self.output) + sums
 
     def on_host(self, way: Way) -> int:
         """Return the bytes of the host."""
         if way.device.type == "cpu":
             return self.on_device(way)
-        return (self.sums + self.cells if way.store.type == "cpu" else 0) + self.result
+        sums = self.sums + self.cells + 2 * way.batch * self.output if way.store.type == "cpu" else 0
+        return sums + self.result
 
     def of_part(self, extent: float) -> Need:
         """Return what a region takes that has this part of the scan's extent along each axis."""
@@ -110,11 +115,13 @@ def need_of(windows: Windows, probe: Probe, voxels: int, masks: int, volumes: in
         masks: Bytes of labels or masks for a voxel.
         volumes: How many float volumes come with them.
     """
-    depth, *across = (windows.size[axis] for axis in windows.order)
+    depth = windows.size[windows.axis]
     planes = min(windows.window[windows.axis] + KEPT, depth)
-    sums = planes * across[0] * across[1] * (probe.channels + 1) * FLOAT
-    sums += probe.channels * math.prod(windows.window) * FLOAT  # the tried window's output waits for its turn
-    return Need(probe.bytes, sums, voxels * (masks + volumes * FLOAT))
+    sums = planes * (math.prod(windows.size) // depth) * (probe.channels + 1) * FLOAT
+    output = probe.channels * math.prod(windows.window) * FLOAT
+    parts = 2 * min(sums, cells.PART_BYTES)
+    sums += output  # the tried window's waits for its turn
+    return Need(probe.bytes, sums, voxels * (masks + volumes * FLOAT), output, CELLS + parts)
 
 
 def make_plan(way: Way, windows: Windows, probe: Probe, need: Need, allowed: tuple[int, int]) -> Plan:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from DeepImagingLib.inference.windows import Shape, Windows
 
 Slab = Callable[["torch.Tensor", int, int], None]
-"""Takes values (P, n1, n2, K), the plane of the grid that the first of them is, and the first plane not finished."""
+"""Takes values (K, n0, n1, n2), the plane of the grid that the first of them is, and the first plane not finished."""
 
 SMALL = 4_000_000  # values held
 KEPT = 1  # finished planes that stay, since rows of the result may lie between them and the next
@@ -22,14 +22,13 @@ KEPT = 1  # finished planes that stay, since rows of the result may lie between 
 class Sweep:
     """Holds what isn't finished yet: planes of one window's depth over the whole cross-section.
 
-    Axes are those of `Windows.order`, with channels last: what is decided later looks at all channels of a voxel.
-
     Args:
         windows: In order along their axis.
         channels: K, of the network's output.
-        finish: Turns normalised values (n1, n2, K) into those that are to be mapped back, such as by a softmax.
+        finish: Turns normalised values (K, n1, n2) into those that are to be mapped back, such as by a sigmoid.
         slab: Called with finished planes.
         device: Where values are added up.
+        channels_last: Whether the channels of a voxel lie side by side in memory, as the outputs' should do then.
     """
 
     def __init__(
@@ -39,21 +38,28 @@ class Sweep:
         finish: Callable[[torch.Tensor], torch.Tensor],
         slab: Slab,
         device: torch.device | str = "cpu",
+        *,
+        channels_last: bool = False,
     ) -> None:
         import torch
 
-        self._windows = windows
+        self._axis = windows.axis
+        self._window = windows.window
         self._finish = finish
         self._slab = slab
         self._first = 0  # the plane of the grid that the first held one is
-        self._added = 0  # slabs of the window that is being added
-        self._finished = self._done = 0  # planes whose values are final; planes that were handed on
-        depth, rows, columns = (windows.size[axis] for axis in windows.order)
-        self._end = depth
-        planes = min(windows.window[windows.axis] + KEPT, depth)
-        self._values = torch.zeros((planes, rows, columns, channels), device=device)
-        self._weights = torch.zeros((planes, rows, columns, 1), device=device)
-        self._importance = windows.importance()[..., None].to(device)
+        self._added = 0  # slices of the window that is being added
+        self._done = 0  # planes that were handed on
+        self._finished = 0  # slices of those to come whose values are final
+        self._end = windows.size[self._axis]
+        shape = list(windows.size)
+        shape[self._axis] = min(self._window[self._axis] + KEPT, self._end)
+        if channels_last:
+            self._values = torch.zeros((*shape, channels), device=device).movedim(-1, 0)
+        else:
+            self._values = torch.zeros((channels, *shape), device=device)
+        self._weights = torch.zeros((1, *shape), device=device)
+        self._importance = windows.importance().to(device)
 
     @property
     def is_small(self) -> bool:
@@ -70,29 +76,15 @@ class Sweep:
 
         Where memory runs out in it, it can be called again.
         """
-        order = self._windows.order
-        self._finish_before(start[self._windows.axis])
-        box = tuple(
-            slice(start[axis] - offset, start[axis] - offset + self._windows.window[axis])
-            for axis, offset in zip(order, (self._first, 0, 0), strict=True)
-        )
-        self._add(self._values[box], output.to(self._values))
+        self._finish_before(start[self._axis])
+        first = [s - self._first * (axis == self._axis) for axis, s in enumerate(start)]
+        box = (slice(None), *(slice(f, f + n) for f, n in zip(first, self._window, strict=True)))
+        target, output = self._values[box], output.to(self._values.device)
+        for index in range(self._added, self._window[0]):  # by slices, of which no copy in float32 is large
+            target[:, index].addcmul_(output[:, index].to(target), self._importance[index])
+            self._added = index + 1
         self._weights[box] += self._importance
         self._added = 0
-
-    def _add(self, target: torch.Tensor, output: torch.Tensor) -> None:
-        """Add an output (K, I, J, K) to values in the sweep's axes, channels last.
-
-        Slab by slab of the output: moving its channels to the end is many times faster within what caches hold.
-        """
-        channels, across, *plane = output.shape
-        order = self._windows.order
-        place = order.index(0)
-        for index in range(self._added, across):
-            values = output[:, index].reshape(channels, -1).t().contiguous().reshape(*plane, channels)
-            values = values if order.index(1) < order.index(2) else values.transpose(0, 1)
-            target.select(place, index).addcmul_(values, self._importance.select(place, index))
-            self._added = index + 1
 
     def end(self) -> None:
         """Finish all planes."""
@@ -101,23 +93,31 @@ class Sweep:
     def _finish_before(self, plane: int) -> None:
         if plane <= self._done:
             return
-        for index in range(self._finished - self._first, plane - self._first):
-            values = self._values[index] / self._weights[index]
+        fresh, weights = (self._planes(held, self._done, plane) for held in (self._values, self._weights))
+        for index in range(self._finished, fresh.shape[1]):
+            values = fresh[:, index] / weights[:, index]
             _check_finite(values)
-            self._values[index] = self._finish(values)
-            self._finished += 1
-        self._slab(self._values[: plane - self._first], self._first, plane)
-        self._done = plane
+            fresh[:, index] = self._finish(values)
+            self._finished = index + 1
+        self._slab(self._planes(self._values, self._first, plane), self._first, plane)
+        self._done, self._finished = plane, 0
         self._shift(max(plane - KEPT, 0))
+
+    def _planes(self, held: torch.Tensor, first: int, stop: int) -> torch.Tensor:
+        """Return planes of the grid, of what is held."""
+        return held.narrow(self._axis + 1, first - self._first, stop - first)
 
     def _shift(self, first: int) -> None:
         """Let go of the planes before `first`."""
-        gone = first - self._first
-        kept = len(self._values) - gone
+        gone, dim = first - self._first, self._axis + 1
+        if not gone:
+            return
         for held in (self._values, self._weights):
-            for index in range(kept):  # plane by plane, as they overlap
-                held[index] = held[index + gone]
-            held[kept:] = 0
+            kept = held.shape[dim] - gone
+            for start in range(0, kept, gone):  # part by part, as old and new place overlap
+                count = min(gone, kept - start)
+                held.narrow(dim, start, count).copy_(held.narrow(dim, start + gone, count))
+            held.narrow(dim, kept, gone).zero_()
         self._first = first
 
 

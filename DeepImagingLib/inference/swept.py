@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from DeepImagingLib.inference import cells
+from DeepImagingLib.inference.arrival import Arrival
+from DeepImagingLib.inference.cells import Activation
 from DeepImagingLib.inference.inverse import Inverse, identity, read_inverse
 from DeepImagingLib.inference.ladder import Way, descend
 from DeepImagingLib.inference.network import Caller
 from DeepImagingLib.inference.recipe import Recipe
-from DeepImagingLib.inference.reduce import Activation, Labels, Mapped, Volumes, keeper_of
+from DeepImagingLib.inference.reduce import Labels, Mapped, Volumes, keeper_of
 from DeepImagingLib.inference.sweep import Sweep
 from DeepImagingLib.inference.threads import one_thread
 from DeepImagingLib.tasks.segmentation import Argmax, Masks, Reducer
@@ -76,17 +81,18 @@ class Run:
     ) -> None:
         self._caller = caller
         self._way = way
-        self._keeper = keeper_of(reducer, inverse.shape, channels)
-        known = recipe.activation or recipe.after
+        # An argmax needs a softmax only where it interpolates.
+        finish, later = ("", "softmax") if _is_softmax_decided(recipe, reducer) else (recipe.activation, "")
+        self._keeper = keeper_of(reducer, inverse.shape, channels, ACTIVATIONS[later])
+        known = finish or recipe.after
         before = "" if known else "softmax" if isinstance(reducer, Argmax) else "sigmoid"
         self._volumes = Volumes(back.shape, shown, ACTIVATIONS[before], recipe.after)
         windows = caller.windows
-        self._mapped = [Mapped(inverse, windows.order, self._keeper, caller.ask)]
+        self._mapped = [Mapped(inverse, windows.axis, self._keeper, caller.ask)]
         if shown:
-            self._mapped.append(Mapped(back, windows.order, self._volumes, caller.ask))
-        finish = ACTIVATIONS[recipe.activation]
+            self._mapped.append(Mapped(back, windows.axis, self._volumes, caller.ask))
         self._sweep: Sweep | None = None
-        self._begin = lambda: Sweep(windows, channels, finish, self._finished, self._way.store)
+        self._new_sweep = partial(Sweep, windows, channels, ACTIVATIONS[finish], self._finished)
 
     def go(self, monitor: Monitor) -> Swept:
         """Run all windows.
@@ -96,23 +102,41 @@ class Run:
             CancelledError: The monitor was told to stop.
             UnknownOutput: The network's output can't be swept.
         """
-        starts = self._caller.windows.starts
-        done = 0
         monitor.count()
-        while done < len(starts):
-            monitor.update(done / len(starts))
-            outputs = self._attempt(lambda: self._caller.next(done, self._way.batch))  # noqa: B023 - called at once
+        for first, arrival in self._outputs(monitor):
             with monitor.aside("Post-processing"):
-                sweep = self._sweep = self._sweep or self._attempt(self._begin)
-                with one_thread(sweep.is_small):
-                    for start, output in zip(starts[done:], outputs):
-                        self._attempt(lambda: sweep.add(start, output))  # noqa: B023 - called at once
-            done += len(outputs)
-            del outputs, output
+                sweep = self._add(first, arrival.wait())
+            del arrival  # or it would be kept while the next is computed
         with monitor.aside("Post-processing"), one_thread(sweep.is_small):
             self._attempt(sweep.end)
         answer = self._keeper.labels if isinstance(self._keeper, Labels) else self._keeper.masks
         return Swept(answer, self._volumes.volumes, self._way)
+
+    def _outputs(self, monitor: Monitor) -> Iterator[tuple[int, Arrival]]:
+        """Yield the outputs of all windows, with the first one's number; a GPU is at the next ones meanwhile."""
+        count = len(self._caller.windows.starts)
+        done, under_way = 0, deque[tuple[int, Arrival]]()
+        while done < count:
+            monitor.update(done / count)
+            outputs = self._attempt(lambda: self._caller.next(done, self._way.batch))  # noqa: B023 - called at once
+            under_way.append((done, self._attempt(lambda: Arrival(outputs, self._way.store))))  # noqa: B023
+            done += len(outputs)
+            ahead = outputs.device.type != "cpu"
+            del outputs  # or it would be kept while the next are computed
+            while len(under_way) > ahead:
+                yield under_way.popleft()
+        yield from under_way
+
+    def _add(self, first: int, outputs: torch.Tensor) -> Sweep:
+        """Add up outputs (B, K, I, J, K) of the windows from the `first`; returns where."""
+        if self._sweep is None:
+            channels_last = cells.is_channels_last(outputs[0])
+            self._sweep = self._attempt(lambda: self._new_sweep(self._way.store, channels_last=channels_last))
+        sweep = self._sweep
+        with one_thread(sweep.is_small):
+            for start, output in zip(self._caller.windows.starts[first:], outputs):
+                self._attempt(partial(sweep.add, start, output))
+        return sweep
 
     def _finished(self, values: torch.Tensor, first: int, stop: int) -> None:
         for mapped in self._mapped:
@@ -130,8 +154,12 @@ class Run:
             self._sweep.move(way.store)
 
 
+def _is_softmax_decided(recipe: Recipe, reducer: Reducer) -> bool:
+    return isinstance(reducer, Argmax) and recipe.activation == "softmax"
+
+
 def _softmax(values: torch.Tensor) -> torch.Tensor:
-    return values.softmax(-1)
+    return values.softmax(0)
 
 
 def _sigmoid(values: torch.Tensor) -> torch.Tensor:
@@ -143,13 +171,14 @@ def _as_they_are(values: torch.Tensor) -> torch.Tensor:
 
 
 ACTIVATIONS: dict[str, Activation] = {"": _as_they_are, "softmax": _softmax, "sigmoid": _sigmoid}
+"""Of values (K, ...)."""
 
 
 def decided(output: torch.Tensor, recipe: Recipe, reducer: Reducer) -> torch.Tensor:
     """Return labels (B, I, J, K), or masks (B, K, I, J, K), of a network's output as it is."""
-    values = ACTIVATIONS[recipe.activation](output.movedim(1, -1))
+    values = ACTIVATIONS[recipe.activation](output.movedim(1, 0))
     if isinstance(reducer, Argmax):
-        return values.argmax(-1)
+        return values.argmax(0)
     return values > reducer.value if reducer.strict else values >= reducer.value
 
 

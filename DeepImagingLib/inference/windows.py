@@ -48,14 +48,8 @@ class Windows:
     blend: tuple[str, Any]
     weights: torch.Tensor | None = None
 
-    @property
-    def order(self) -> Shape:
-        """The axes with the one of the sweep first."""
-        first, second = (axis for axis in range(3) if axis != self.axis)
-        return self.axis, first, second
-
     def importance(self) -> torch.Tensor:
-        """Return the weight of each voxel of a window (window), float32, with the axes in `order`."""
+        """Return the weight of each voxel of a window (window), float32."""
         from monai.data.utils import compute_importance_map
 
         weights = self.weights
@@ -64,7 +58,7 @@ class Windows:
             kept = [n for axis, n in enumerate(self.window) if axis != self.flat]
             sigma = [s for axis, s in enumerate(_each(sigma, 3)) if axis != self.flat] if mode == "gaussian" else sigma
             weights = compute_importance_map(kept, mode=mode, sigma_scale=sigma)
-        return weights.reshape(self.window).permute(self.order)
+        return weights.reshape(self.window)
 
 
 def windows_of(inferer: Any, shape: Sequence[int]) -> Windows:

@@ -25,7 +25,7 @@ from monai.transforms import (
 )
 
 from DeepImagingLib.inference import cells
-from DeepImagingLib.inference.inverse import NotSeparable, read_inverse
+from DeepImagingLib.inference.inverse import OUT, Axis, NotSeparable, read_inverse
 from Testing.grids import AXIS_CODES, affine
 
 CLASSES = 5
@@ -74,7 +74,7 @@ def ours(
     order = sorted(range(3), key=lambda index: inverse.axes[index].source)
     axes = tuple(inverse.axes[index] for index in order)
     fine = (
-        cells.argmax(values.permute(1, 2, 3, 0).contiguous(), axes),
+        cells.argmax(values, axes),
         cells.interpolate(values[1].contiguous(), axes),
         cells.at_least(values[2].contiguous(), axes, 0.5, strict=False),
     )
@@ -151,9 +151,10 @@ def test_the_place_of_the_result_is_that_of_the_scan() -> None:
 @given(
     kind=st.sampled_from(["logits", "probabilities", "few values"]),
     classes=st.integers(2, 300),
+    channels_last=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_cells_give_the_argmax_of_all_channels(kind: str, classes: int, seed: int) -> None:
+def test_cells_give_the_argmax_of_all_channels(kind: str, classes: int, channels_last: bool, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     values = torch.randn(classes, 5, 6, 4, generator=generator) * 3
     if kind == "probabilities":
@@ -163,10 +164,31 @@ def test_cells_give_the_argmax_of_all_channels(kind: str, classes: int, seed: in
     chain = Compose([Resized("image", (5, 6, 4), mode="trilinear")])
     image = scan((13, 9, 11), np.eye(4))
     stock = stock_inverse(chain, image, values, nearest=False)
-    labels, _, _ = ours(
-        chain({"image": image})["image"], values if classes > 2 else torch.cat([values, values]), nearest=False
-    )
+    padded = values if classes > 2 else torch.cat([values, values])
+    padded = padded.movedim(0, -1).contiguous().movedim(-1, 0) if channels_last else padded
+    labels, _, _ = ours(chain({"image": image})["image"], padded, nearest=False)
     best = stock.topk(2, dim=0).values
     clear = best[0] - best[1] > TIE
     assert clear.any()
     assert torch.equal(labels[clear].long(), stock.argmax(0)[clear])
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_softmax_is_interpolated_where_it_is_left_to_the_cells(channels_last: bool, monkeypatch) -> None:
+    monkeypatch.setattr(cells, "PART_BYTES", 4000)  # in several parts
+    values = torch.randn(7, 12, 9, 8, generator=torch.Generator().manual_seed(3)) * 4
+    values = values.movedim(0, -1).contiguous().movedim(-1, 0) if channels_last else values
+    axes = tuple(_linear_axis(source, n) for source, n in enumerate(values.shape[1:]))
+    left = cells.argmax(values, axes, lambda part: part.softmax(0))
+    before = cells.argmax(values.softmax(0), axes)
+    of_logits = cells.argmax(values, axes)
+    assert torch.equal(left, before)
+    assert not torch.equal(left, of_logits)
+
+
+def _linear_axis(source: int, length: int) -> Axis:
+    """Rows at every third of a voxel, one before the grid and one after it."""
+    positions = np.arange(-3, 3 * length) / 3
+    low = np.floor(positions).astype(int)
+    first, second = (np.where((rows < 0) | (rows >= length), OUT, rows) for rows in (low, low + 1))
+    return Axis(source, first, second, positions - low)
