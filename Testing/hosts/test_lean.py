@@ -8,11 +8,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LEAN = """
-import sys
+import gc, sys
 from DeepImagingLib.hosts.lean import keep_monai_lean
 keep_monai_lean()
 import monai.transforms
 assert not {"ignite", "matplotlib", "scipy.signal"} & set(sys.modules), "MONAI imported them"
+assert gc.isenabled() and type(monai.__loader__).__name__ == "SourceFileLoader"
 import ignite.engine, matplotlib.pyplot, scipy.signal
 from DeepImagingLib import load_bundle
 print(type(load_bundle("torso_ct_segmentation").build("cpu").network).__name__)
