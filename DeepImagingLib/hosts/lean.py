@@ -55,6 +55,7 @@ class _Uncollected(Loader):
         gc.disable()
         try:
             self._loader.exec_module(module)
+            gc.freeze()  # or the next collection would look through all of it
         finally:
             if enabled:
                 gc.enable()
