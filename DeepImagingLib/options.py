@@ -68,14 +68,16 @@ class Options:
 
 
 def _check_memory_limit(limit: Any) -> None:
-    if limit is not None and not (isinstance(limit, int) and limit >= LEAST_MEMORY):
-        raise InputError(f"Memory limit {limit!r} is not a number of bytes from {LEAST_MEMORY} (64 MiB) upwards.")
+    if limit is not None and not isinstance(limit, int):
+        raise InputError(f"Memory limit {limit!r} is not a whole number of bytes.")
+    if limit is not None and limit < LEAST_MEMORY:
+        raise InputError(f"Memory limit of {limit} bytes is too small for any run; give 64 MiB at least.")
 
 
 def _checked_names(names: Any) -> tuple[str, ...]:
     """Return the names, each once."""
     if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) and name.strip() for name in names):
-        raise InputError(f"Probabilities {names!r} are not names of labels; give some in a tuple, or ('all',).")
+        raise InputError(f"Probabilities {names!r} are not all names of labels; name each label, or give 'all'.")
     return tuple(dict.fromkeys(names))
 
 

@@ -88,10 +88,14 @@ class Masks:
 def channels_of(names: Sequence[str], labels: Mapping[int, str]) -> dict[str, int]:
     """Return label name → channel for the labels that are asked for; ("all",) is every one but the background.
 
+    Where no label is spelt so, capital and small letters count as the same.
+
     Raises:
         InputError: No label has such a name.
     """
     known = {name: channel for channel, name in labels.items()}
+    folded = {name.casefold(): name for name in known}
+    names = [name if name in known else folded.get(name.casefold(), name) for name in names]
     if tuple(names) == (ALL,) and ALL not in known:
         return {name: channel for name, channel in known.items() if not _is_background(name)}
     unknown = [name for name in names if name not in known]

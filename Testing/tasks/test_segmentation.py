@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from DeepImagingLib.tasks.segmentation import decode, unique_ids
+from DeepImagingLib.errors import InputError
+from DeepImagingLib.tasks.segmentation import channels_of, decode, unique_ids
 from DeepImagingLib.tasks.terminology import entries, look_up
 
 
@@ -109,3 +110,10 @@ class TestTerminology:
         for entry in entries():
             meanings.setdefault(entry.terminology.type.value, set()).add(entry.terminology.type.meaning)
         assert all(len(found) == 1 for found in meanings.values())
+
+
+def test_labels_are_found_in_capitals_too_unless_that_is_another_label() -> None:
+    labels = {0: "background", 1: "Liver", 2: "spleen", 3: "Spleen"}
+    assert channels_of(("LIVER", "Spleen"), labels) == {"Liver": 1, "Spleen": 3}
+    with pytest.raises(InputError, match="no label 'kidney'"):
+        channels_of(("kidney",), labels)
