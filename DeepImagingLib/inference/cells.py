@@ -24,7 +24,7 @@ Activation = Callable[["torch.Tensor"], "torch.Tensor"]
 
 LONGEST = 4  # rows of the fine grid worked on at once between two coarse rows: 4³ values a cell and class
 CELL_BYTES = 8 << 20  # of the values of cells in work; larger blocks are got from the system anew each time
-PART_BYTES = 64 << 20  # of the coarse grid that is looked at together
+PART_BYTES = 16 << 20  # of the coarse grid that is looked at together
 
 
 @dataclass(frozen=True)

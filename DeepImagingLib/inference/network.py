@@ -37,6 +37,7 @@ class Caller:
         ask: Called before each call of the network; may raise.
         mirror: Axes along which each window is also seen mirrored.
         known: Outputs of windows that were computed already, by their start.
+        known_seconds: That each of these took.
     """
 
     network: torch.nn.Module
@@ -47,6 +48,7 @@ class Caller:
     ask: Callable[[], None]
     mirror: tuple[int, ...] = ()
     known: dict[Shape, torch.Tensor] = field(default_factory=dict)
+    known_seconds: float = 0.0
 
     def use(self, device: torch.device, dtype: torch.dtype) -> None:
         """Compute there, and so; half precision likes channels last."""

@@ -40,7 +40,7 @@ class Probe:
 
 
 def probe(caller: Caller, way: Way, decide: Callable[[torch.Tensor], torch.Tensor]) -> Probe:
-    """Run the middle window, and where the arithmetic may be chosen, once more in half precision.
+    """Run the first window, or where the arithmetic is to be chosen the middle one, once more in half precision.
 
     The output of the arithmetic that was chosen stays with the caller, so that the window is not computed twice.
 
@@ -51,27 +51,28 @@ def probe(caller: Caller, way: Way, decide: Callable[[torch.Tensor], torch.Tenso
     """
     import torch
 
-    middle = _middle(caller.windows)
     learnt = _learnt.setdefault(caller.network, {})
     key = (way.device, caller.windows.window)
     asked = way.may_halve and way.step == AS_PLANNED
     first = learnt.get(key, way.dtype) if asked else way.dtype
+    choose = key not in learnt and _may_pay(way, len(caller.windows.starts))
+    tried = _middle(caller.windows) if choose else caller.windows.starts[0]
     with measured(way.device) as usage:
-        output, seconds = _timed(caller, middle, first)
+        output, seconds = _timed(caller, tried, first)
     chosen = Probe(output.shape[1], first, seconds, usage.peak)
-    if key not in learnt and _may_pay(way, len(caller.windows.starts)):
+    if choose:
         half = half_of(way.device)
-        _timed(caller, middle, half)  # the first call prepares what later ones use
-        other, quicker = _timed(caller, middle, half)
+        _timed(caller, tried, half)  # the first call prepares what later ones use
+        other, quicker = _timed(caller, tried, half)
         if quicker < GAIN * seconds:  # which had to prepare too: it is given a second chance
-            output, seconds = _timed(caller, middle, torch.float32)
+            output, seconds = _timed(caller, tried, torch.float32)
         one, two = decide(output), decide(other)
         if quicker < GAIN * seconds and _dice(one, two) >= DICE:
             output, chosen = other, Probe(other.shape[1], half, quicker, usage.peak)
         if quicker >= GAIN * seconds or bool(one.any()):  # a window of nothing tells nothing of the mask
             learnt[key] = chosen.dtype
     caller.use(caller.device, chosen.dtype)
-    caller.known[middle] = output
+    caller.known[tried], caller.known_seconds = output, chosen.seconds
     return chosen
 
 

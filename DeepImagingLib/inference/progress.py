@@ -57,6 +57,10 @@ class Monitor:
         """Reckon the seconds left from now on: what the stage did before says nothing about the rest."""
         self._counted = time.perf_counter()
 
+    def count_earlier(self, seconds: float) -> None:
+        """Reckon with what a part of the stage took that was done before."""
+        self._counted -= seconds
+
     @contextmanager
     def aside(self, name: str) -> Iterator[None]:
         """Count the time within under `name` in `seconds`, and not under the stage it is in."""

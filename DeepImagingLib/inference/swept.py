@@ -114,10 +114,12 @@ class Run:
 
     def _outputs(self, monitor: Monitor) -> Iterator[tuple[int, Arrival]]:
         """Yield the outputs of all windows, with the first one's number; a GPU is at the next ones meanwhile."""
-        count = len(self._caller.windows.starts)
+        starts, count = self._caller.windows.starts, len(self._caller.windows.starts)
         done, under_way = 0, deque[tuple[int, Arrival]]()
         while done < count:
             monitor.update(done / count)
+            if starts[done] in self._caller.known:
+                monitor.count_earlier(self._caller.known_seconds)
             outputs = self._attempt(lambda: self._caller.next(done, self._way.batch))  # noqa: B023 - called at once
             under_way.append((done, self._attempt(lambda: Arrival(outputs, self._way.store))))  # noqa: B023
             done += len(outputs)

@@ -30,7 +30,7 @@ def logits_of(labels: torch.Tensor) -> torch.Tensor:
 
 
 def ready(task: Task, clock: Clock) -> Once:
-    """Make the logits, in the layout in which each keeps them, before the memory of the answer is watched."""
+    """Make the logits before the memory of the answer is watched."""
     labels = torch.from_numpy(np.asarray(nibabel.load(task.scan).dataobj))
     fine = MetaTensor(torch.zeros(1, *(2 * n for n in labels.shape)))
     preprocessing = Compose([Resized("image", tuple(labels.shape), mode="trilinear")])
@@ -51,8 +51,7 @@ def ready(task: Task, clock: Clock) -> Once:
 
 def by_cells(data: dict[str, MetaTensor], _: Compose, logits: torch.Tensor) -> Callable[[], torch.Tensor]:
     axes = read_inverse(data["image"], nearest=False).axes
-    values = logits.permute(1, 2, 3, 0).contiguous()
-    return lambda: argmax(values, axes)
+    return lambda: argmax(logits, axes)
 
 
 def by_invertd(data: dict[str, MetaTensor], before: Compose, logits: torch.Tensor) -> Callable[[], torch.Tensor]:
