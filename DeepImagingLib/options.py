@@ -68,7 +68,7 @@ class Options:
 
 
 def _check_memory_limit(limit: Any) -> None:
-    if limit is not None and not isinstance(limit, int):
+    if limit is not None and type(limit) is not int:
         raise InputError(f"Memory limit {limit!r} is not a whole number of bytes.")
     if limit is not None and limit < LEAST_MEMORY:
         raise InputError(f"Memory limit of {limit} bytes is too small for any run; give 64 MiB at least.")

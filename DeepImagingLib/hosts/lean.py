@@ -55,7 +55,7 @@ class _Uncollected(Loader):
         gc.disable()
         try:
             self._loader.exec_module(module)
-            gc.freeze()  # or the next collection would look through all of it
+            gc.freeze()  # all there is, little else by now, or the next collection would look through it
         finally:
             if enabled:
                 gc.enable()

@@ -7,7 +7,7 @@ wins in the whole cell; only cells on a boundary need values, and there only the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ Activation = Callable[["torch.Tensor"], "torch.Tensor"]
 
 LONGEST = 4  # rows of the fine grid worked on at once between two coarse rows: 4³ values a cell and class
 CELL_BYTES = 8 << 20  # of the values of cells in work; larger blocks are got from the system anew each time
-PART_BYTES = 16 << 20  # of the coarse grid that is looked at together
+PART_BYTES = 16 << 20  # of the coarse grid that is looked at together, two planes at least
 
 
 @dataclass(frozen=True)
@@ -80,15 +80,17 @@ def argmax(values: torch.Tensor, axes: tuple[Axis, Axis, Axis], activation: Acti
     """
     import torch
 
-    parts = min(-(-values.numel() * values.element_size() // PART_BYTES), len(axes[0]))
+    longest = max(range(3), key=lambda axis: values.shape[axis + 1])
+    parts = min(-(-values.numel() * values.element_size() // PART_BYTES), len(axes[longest]))
     found = []
-    for rows in np.array_split(np.arange(len(axes[0])), parts):
-        along, first, stop = axes[0].part(rows)
-        found.append(_argmax(values[:, first:stop], (along, *axes[1:]), activation))
-    return torch.cat(found) if parts > 1 else found[0]
+    for rows in np.array_split(np.arange(len(axes[longest])), parts):
+        along, first, stop = axes[longest].part(rows)
+        within = [along if index == longest else axis for index, axis in enumerate(axes)]
+        found.append(_argmax(values.narrow(longest + 1, first, stop - first), within, activation))
+    return torch.cat(found, longest) if parts > 1 else found[0]
 
 
-def _argmax(values: torch.Tensor, axes: tuple[Axis, Axis, Axis], activation: Activation | None) -> torch.Tensor:
+def _argmax(values: torch.Tensor, axes: Sequence[Axis], activation: Activation | None) -> torch.Tensor:
     runs = tuple(runs_of(axis, values.device) for axis in axes)
     coarse = _winners(values)
     settled, fine = _spread(coarse, runs)

@@ -51,6 +51,16 @@ def release() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+        release_pinned()
+
+
+def release_pinned() -> None:
+    """Give back the host's memory that GPUs wrote to, which torch keeps for the next time; older torch can't."""
+    import torch
+
+    empty = getattr(getattr(torch.accelerator, "memory", None), "empty_host_cache", None)
+    if empty is not None:
+        empty()
 
 
 def free_memory(device: torch.device) -> int:

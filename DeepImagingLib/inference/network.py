@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from DeepImagingLib.errors import InputError
+from DeepImagingLib.inference.arrival import sent_to
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +38,6 @@ class Caller:
         ask: Called before each call of the network; may raise.
         mirror: Axes along which each window is also seen mirrored.
         known: Outputs of windows that were computed already, by their start.
-        known_seconds: That each of these took.
     """
 
     network: torch.nn.Module
@@ -48,7 +48,6 @@ class Caller:
     ask: Callable[[], None]
     mirror: tuple[int, ...] = ()
     known: dict[Shape, torch.Tensor] = field(default_factory=dict)
-    known_seconds: float = 0.0
 
     def use(self, device: torch.device, dtype: torch.dtype) -> None:
         """Compute there, and so; half precision likes channels last."""
@@ -88,10 +87,7 @@ class Caller:
         """
         import torch
 
-        batch = torch.stack([self.image[self._box(start)] for start in starts])
-        if self.device.type == "cuda":
-            batch = batch.pin_memory()  # so that the copy doesn't wait for what the GPU is still at
-        batch = batch.to(self.device, non_blocking=True)
+        batch = sent_to(torch.stack([self.image[self._box(start)] for start in starts]), self.device)
         ways = list(_subsets(self.mirror))
         output = self._seen(batch, ways[0])
         for axes in ways[1:]:

@@ -52,7 +52,9 @@ class Need:
         """Return the bytes of the host."""
         if way.device.type == "cpu":
             return self.on_device(way)
-        sums = self.sums + self.cells + 2 * way.batch * self.output if way.store.type == "cpu" else 0
+        # What GPUs write to comes in powers of two.
+        pinned = 2 * (1 << (way.batch * self.output).bit_length())
+        sums = self.sums + self.cells + pinned if way.store.type == "cpu" else 0
         return sums + self.result
 
     def of_part(self, extent: float) -> Need:
@@ -119,7 +121,7 @@ def need_of(windows: Windows, probe: Probe, voxels: int, masks: int, volumes: in
     planes = min(windows.window[windows.axis] + KEPT, depth)
     sums = planes * (math.prod(windows.size) // depth) * (probe.channels + 1) * FLOAT
     output = probe.channels * math.prod(windows.window) * FLOAT
-    parts = 2 * min(sums, cells.PART_BYTES)
+    parts = 4 * min(sums, cells.PART_BYTES)  # voxels at borders, their softmax, both once more in another order
     sums += output  # the tried window's waits for its turn
     return Need(probe.bytes, sums, voxels * (masks + volumes * FLOAT), output, CELLS + parts)
 

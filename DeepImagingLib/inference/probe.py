@@ -29,7 +29,7 @@ class Probe:
     Attributes:
         channels: Of the network's output.
         dtype: Arithmetic to take.
-        seconds: For a window, once warm.
+        seconds: For a window; those of a network's first call, with what it prepares, where nothing was compared.
         bytes: That a window takes where the network runs, its output included.
     """
 
@@ -40,7 +40,7 @@ class Probe:
 
 
 def probe(caller: Caller, way: Way, decide: Callable[[torch.Tensor], torch.Tensor]) -> Probe:
-    """Run the first window, or where the arithmetic is to be chosen the middle one, once more in half precision.
+    """Run the first window; or where the arithmetic is to be chosen the middle one, and that in half precision too.
 
     The output of the arithmetic that was chosen stays with the caller, so that the window is not computed twice.
 
@@ -72,7 +72,7 @@ def probe(caller: Caller, way: Way, decide: Callable[[torch.Tensor], torch.Tenso
         if quicker >= GAIN * seconds or bool(one.any()):  # a window of nothing tells nothing of the mask
             learnt[key] = chosen.dtype
     caller.use(caller.device, chosen.dtype)
-    caller.known[tried], caller.known_seconds = output, chosen.seconds
+    caller.known[tried] = output
     return chosen
 
 

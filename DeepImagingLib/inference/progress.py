@@ -40,7 +40,7 @@ class Monitor:
         self._progress = progress
         self._cancel = cancel
         self._stage = ""
-        self._counted = 0.0
+        self._counted = self._before = 0.0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -53,13 +53,9 @@ class Monitor:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
         self.update(1.0)
 
-    def count(self) -> None:
-        """Reckon the seconds left from now on: what the stage did before says nothing about the rest."""
-        self._counted = time.perf_counter()
-
-    def count_earlier(self, seconds: float) -> None:
-        """Reckon with what a part of the stage took that was done before."""
-        self._counted -= seconds
+    def count(self, done: float = 0.0) -> None:
+        """Reckon the seconds left from now on: how long the share took that is `done` says nothing about the rest."""
+        self._counted, self._before = time.perf_counter(), done
 
     @contextmanager
     def aside(self, name: str) -> Iterator[None]:
@@ -86,5 +82,6 @@ class Monitor:
             return
         fraction = min(fraction, 1.0)
         elapsed = time.perf_counter() - self._counted
-        left = elapsed * (1 - fraction) / fraction if fraction > 0 else None
+        counted = fraction - self._before
+        left = elapsed * (1 - fraction) / counted if counted > 0 else None
         self._progress(Progress(self._stage, fraction, left))

@@ -16,6 +16,7 @@ from DeepImagingLib.inference.arrival import Arrival
 from DeepImagingLib.inference.cells import Activation
 from DeepImagingLib.inference.inverse import Inverse, identity, read_inverse
 from DeepImagingLib.inference.ladder import Way, descend
+from DeepImagingLib.inference.memory import release_pinned
 from DeepImagingLib.inference.network import Caller
 from DeepImagingLib.inference.recipe import Recipe
 from DeepImagingLib.inference.reduce import Labels, Mapped, Volumes, keeper_of
@@ -103,29 +104,37 @@ class Run:
             UnknownOutput: The network's output can't be swept.
         """
         monitor.count()
-        for first, arrival in self._outputs(monitor):
-            with monitor.aside("Post-processing"):
-                sweep = self._add(first, arrival.wait())
-            del arrival  # or it would be kept while the next is computed
-        with monitor.aside("Post-processing"), one_thread(sweep.is_small):
-            self._attempt(sweep.end)
+        try:
+            self._sweep_all(monitor)
+        finally:
+            if self._caller.device.type == "cuda":
+                release_pinned()
         answer = self._keeper.labels if isinstance(self._keeper, Labels) else self._keeper.masks
         return Swept(answer, self._volumes.volumes, self._way)
+
+    def _sweep_all(self, monitor: Monitor) -> None:
+        for first, arrival in self._outputs(monitor):
+            outputs = arrival.wait()
+            with monitor.aside("Post-processing"):
+                sweep = self._add(first, outputs)
+            del arrival, outputs  # or they would be kept while the next are computed
+        with monitor.aside("Post-processing"), one_thread(sweep.is_small):
+            self._attempt(sweep.end)
 
     def _outputs(self, monitor: Monitor) -> Iterator[tuple[int, Arrival]]:
         """Yield the outputs of all windows, with the first one's number; a GPU is at the next ones meanwhile."""
         starts, count = self._caller.windows.starts, len(self._caller.windows.starts)
+        known = int(starts[0] in self._caller.known)
         done, under_way = 0, deque[tuple[int, Arrival]]()
         while done < count:
             monitor.update(done / count)
-            if starts[done] in self._caller.known:
-                monitor.count_earlier(self._caller.known_seconds)
             outputs = self._attempt(lambda: self._caller.next(done, self._way.batch))  # noqa: B023 - called at once
             under_way.append((done, self._attempt(lambda: Arrival(outputs, self._way.store))))  # noqa: B023
             done += len(outputs)
-            ahead = outputs.device.type != "cpu"
+            if done == known:
+                monitor.count(done / count)
             del outputs  # or it would be kept while the next are computed
-            while len(under_way) > ahead:
+            while len(under_way) > ahead_on(self._way.device):
                 yield under_way.popleft()
         yield from under_way
 
@@ -154,6 +163,11 @@ class Run:
         self._caller.use(way.device, way.dtype)
         if self._sweep is not None:
             self._sweep.move(way.store)
+
+
+def ahead_on(device: torch.device) -> int:
+    """Return how many batches a device may have begun beyond the one that is being added up."""
+    return 0 if device.type == "cpu" else 1
 
 
 def _is_softmax_decided(recipe: Recipe, reducer: Reducer) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -94,8 +95,9 @@ def channels_of(names: Sequence[str], labels: Mapping[int, str]) -> dict[str, in
         InputError: No label has such a name.
     """
     known = {name: channel for channel, name in labels.items()}
-    folded = {name.casefold(): name for name in known}
-    names = [name if name in known else folded.get(name.casefold(), name) for name in names]
+    folded = Counter(name.casefold() for name in known)
+    alike = {name.casefold(): name for name in known if folded[name.casefold()] == 1}
+    names = [name if name in (*known, ALL) else alike.get(name.casefold(), name) for name in names]
     if tuple(names) == (ALL,) and ALL not in known:
         return {name: channel for name, channel in known.items() if not _is_background(name)}
     unknown = [name for name in names if name not in known]

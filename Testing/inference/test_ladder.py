@@ -14,6 +14,7 @@ from monai.inferers import SlidingWindowInferer
 from DeepImagingLib import run
 from DeepImagingLib.bundles import Pipeline
 from DeepImagingLib.errors import BundleError, MemoryLimitError
+from DeepImagingLib.inference import swept
 from DeepImagingLib.inference.ladder import AS_PLANNED, Way, step_down
 from DeepImagingLib.inference.memory import is_out_of_memory
 from DeepImagingLib.inference.reduce import Mapped
@@ -97,7 +98,13 @@ def without_units(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
 
 
-@pytest.mark.usefixtures("without_units")
+@pytest.fixture(params=[0, 1], ids=["one by one", "one ahead"])
+def ahead(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin the next batch before the last is added up, as GPUs do, or after it."""
+    monkeypatch.setattr(swept, "ahead_on", lambda device: request.param)
+
+
+@pytest.mark.usefixtures("without_units", "ahead")
 @pytest.mark.parametrize("step", LADDER)
 def test_it_steps_down_as_far_as_it_must_and_gives_the_same_answer(step: str) -> None:
     fits, options = LADDER[step]
@@ -110,7 +117,7 @@ def test_it_steps_down_as_far_as_it_must_and_gives_the_same_answer(step: str) ->
     assert found.precision == ("bfloat16" if step == "half precision" else "full")
 
 
-@pytest.mark.usefixtures("without_units")
+@pytest.mark.usefixtures("without_units", "ahead")
 @pytest.mark.parametrize("step", LADDER)
 def test_windows_that_are_done_are_not_computed_again(step: str) -> None:
     fits, options = LADDER[step]

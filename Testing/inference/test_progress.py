@@ -61,13 +61,18 @@ def test_every_window_is_told(seen: list[Progress]) -> None:
     assert network >= {done / WINDOWS for done in range(WINDOWS + 1)}
 
 
-def test_the_seconds_left_are_those_of_the_windows_to_come() -> None:
+@pytest.mark.parametrize("first_call", [0.03, 1.5])
+def test_the_seconds_left_are_those_of_the_windows_to_come(first_call: float) -> None:
     class Slow(torch.nn.Module):
+        seconds = first_call
+
         def forward(self, image: torch.Tensor) -> torch.Tensor:
-            time.sleep(0.03)
+            time.sleep(self.seconds)
+            self.seconds = 0.03
             return image.repeat(1, LABELS, 1, 1, 1)
 
     network = [p for p in told(made(Slow())) if p.stage == "Network" and 0.1 <= p.fraction < 1]
+    assert network
     for p in network:
         expected = 0.03 * WINDOWS * (1 - p.fraction)
         assert 0.8 * expected <= p.seconds_left <= 2 * expected + 0.2
