@@ -56,6 +56,12 @@ PLAIN: Mapping[Material, Range] = {
     M.PANCREAS: (10, 52),
     M.CYST: (-5, 25),
     M.TABLE: (-950, 300),
+    M.EFFUSION: (-5, 35),
+    M.METAL: (3000, 8000),
+    M.CLOTH: (-950, -500),
+    M.NODULE: (-40, 120),
+    M.SUBSOLID_NODULE: (-750, -350),
+    M.FLAP: (30, 70),
 }
 
 BLOOD = (M.AORTA, M.FALSE_LUMEN, M.LEFT_BLOOD, M.RIGHT_BLOOD, M.VEIN)

@@ -56,6 +56,12 @@ class Material(IntEnum):
     CYST = auto()
     TUMOUR = auto()
     TABLE = auto()
+    EFFUSION = auto()
+    METAL = auto()
+    CLOTH = auto()
+    NODULE = auto()
+    SUBSOLID_NODULE = auto()
+    FLAP = auto()
 
 
 @unique
@@ -63,16 +69,29 @@ class Organ(IntEnum):
     """What a voxel belongs to: the label values, and the channels of a network trained on them."""
 
     BACKGROUND = 0
-    RIGHT_LUNG = 1
-    LEFT_LUNG = 2
-    HEART = 3
-    AORTA = 4
-    LIVER = 5
-    SPLEEN = 6
-    RIGHT_KIDNEY = 7
-    LEFT_KIDNEY = 8
-    URINARY_BLADDER = 9
-    BONE = 10
+    BODY = 1
+    RIGHT_LUNG = 2
+    LEFT_LUNG = 3
+    HEART = 4
+    AORTA = 5
+    LIVER = 6
+    SPLEEN = 7
+    RIGHT_KIDNEY = 8
+    LEFT_KIDNEY = 9
+    URINARY_BLADDER = 10
+    STOMACH = 11
+    GALLBLADDER = 12
+    PANCREAS = 13
+    BOWEL = 14
+    VENA_CAVA = 15
+    PULMONARY_VESSELS = 16
+    AIRWAYS = 17
+    SPINE = 18
+    RIBS = 19
+    HIPS = 20
+    SACRUM = 21
+    FEMURS = 22
+    OTHER_BONE = 23
 
 
 class Torso(Space):
@@ -102,8 +121,8 @@ class Torso(Space):
         self._shape_spine()
         self._shape_diaphragm()
 
-    def paint(self, where: Mask, material: Material, organ: Organ = Organ.BACKGROUND) -> None:
-        """Make voxels of a material, part of an organ (or, by default, of none)."""
+    def paint(self, where: Mask, material: Material, organ: Organ = Organ.BODY) -> None:
+        """Make voxels of a material, part of an organ (by default, of the body's other tissue)."""
         self.materials[where] = material
         self.organs[where] = organ
 
@@ -220,8 +239,8 @@ def paint_arms(torso: Torso) -> None:
         beside = torso.body > 0
         torso.paint((arm < 0) & beside, Material.FAT)
         torso.paint((arm < -torso.between(3, 12)) & beside, Material.MUSCLE)
-        torso.paint((shaft < 0) & beside, Material.CORTEX, Organ.BONE)
-        torso.paint((shaft < -5) & beside, Material.MARROW, Organ.BONE)
+        torso.paint((shaft < 0) & beside, Material.CORTEX, Organ.OTHER_BONE)
+        torso.paint((shaft < -5) & beside, Material.MARROW, Organ.OTHER_BONE)
 
 
 def paint_surroundings(torso: Torso) -> None:
@@ -232,7 +251,7 @@ def paint_surroundings(torso: Torso) -> None:
     below = y - back - torso.between(0, 0.0018) * x**2
     table = (np.abs(below) < torso.between(2, 5)) | (np.abs(below + torso.between(25, 50)) < torso.between(1, 4))
     everywhere = np.broadcast_to(table & (np.abs(x) < torso.between(150, 240)), torso.x.shape)
-    torso.paint(everywhere & torso.is_made_of(Material.AIR), Material.TABLE)
+    torso.paint(everywhere & torso.is_made_of(Material.AIR), Material.TABLE, Organ.BACKGROUND)
     if torso.chance(0.3):
         ends = [(torso.between(-150, 150), 115 * torso.depth, torso.between(0, 500)) for _ in range(2)]
-        torso.paint((torso.tube(ends, (3, 3)) < 0) & torso.is_made_of(Material.AIR), Material.TABLE)
+        torso.paint((torso.tube(ends, (3, 3)) < 0) & torso.is_made_of(Material.AIR), Material.TABLE, Organ.BACKGROUND)

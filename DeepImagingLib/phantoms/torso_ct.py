@@ -36,6 +36,7 @@ FIELD_OF_VIEW_MM = (50.0, 800.0)
 MOST_VOXELS = 400_000_000
 
 COLORS: dict[Organ, Triple] = {
+    Organ.BODY: (0.69, 0.48, 0.40),
     Organ.RIGHT_LUNG: (0.76, 0.55, 0.55),
     Organ.LEFT_LUNG: (0.86, 0.68, 0.66),
     Organ.HEART: (0.81, 0.36, 0.30),
@@ -45,7 +46,19 @@ COLORS: dict[Organ, Triple] = {
     Organ.RIGHT_KIDNEY: (0.73, 0.40, 0.25),
     Organ.LEFT_KIDNEY: (0.80, 0.49, 0.32),
     Organ.URINARY_BLADDER: (0.87, 0.79, 0.40),
-    Organ.BONE: (0.95, 0.84, 0.57),
+    Organ.STOMACH: (0.85, 0.52, 0.55),
+    Organ.GALLBLADDER: (0.55, 0.58, 0.22),
+    Organ.PANCREAS: (0.98, 0.70, 0.56),
+    Organ.BOWEL: (1.00, 0.80, 0.60),
+    Organ.VENA_CAVA: (0.00, 0.59, 0.81),
+    Organ.PULMONARY_VESSELS: (0.10, 0.45, 0.75),
+    Organ.AIRWAYS: (0.71, 0.89, 1.00),
+    Organ.SPINE: (0.95, 0.84, 0.57),
+    Organ.RIBS: (0.92, 0.80, 0.50),
+    Organ.HIPS: (0.88, 0.76, 0.52),
+    Organ.SACRUM: (0.83, 0.72, 0.46),
+    Organ.FEMURS: (0.98, 0.88, 0.65),
+    Organ.OTHER_BONE: (0.90, 0.86, 0.70),
 }
 
 

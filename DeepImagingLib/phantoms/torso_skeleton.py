@@ -32,8 +32,8 @@ def paint_skeleton(torso: Torso) -> None:
 def _paint_bone(torso: Torso, bone: Mask, shell: Material, core: Material) -> None:
     steps = [float(axis[1] - axis[0]) for axis in torso.axes]
     depth = distance_transform_edt(bone, sampling=steps)
-    torso.paint(bone, core, Organ.BONE)
-    torso.paint(bone & (depth <= max(CORTEX_MM, 1.01 * min(steps))), shell, Organ.BONE)
+    torso.paint(bone, core, Organ.OTHER_BONE)
+    torso.paint(bone & (depth <= max(CORTEX_MM, 1.01 * min(steps))), shell, Organ.OTHER_BONE)
 
 
 def _canal(torso: Torso) -> Field:
