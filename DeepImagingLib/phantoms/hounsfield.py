@@ -1,4 +1,9 @@
-"""From materials to a CT image: Hounsfield values by contrast phase, texture, blur and noise."""
+"""From materials to a CT image: Hounsfield values by tube voltage, contrast phase and disease, and their texture.
+
+Without contrast agent, organs lie within the ranges of Lamba et al. (AJR 2014, 203:1013), fatty livers below 40 HU
+(Kodama et al., AJR 2007, 188:1307), spongy bone from -20 to 280 HU (Pickhardt et al., Ann Intern Med 2013, 158:588);
+what contrast agent adds follows Bae (Radiology 2010, 256:32). All ranges are wider, so that scanners and diseases fit.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +11,13 @@ from collections.abc import Mapping
 from enum import Enum, unique
 
 import numpy as np
-import numpy.typing as npt
-from scipy.ndimage import gaussian_filter, zoom
 
+from DeepImagingLib.phantoms.scanner import Spacing, patchy, scan
 from DeepImagingLib.phantoms.shapes import Field
 from DeepImagingLib.phantoms.torso import Bytes, Material
 
 M = Material
 Range = tuple[float, float]
-Spacing = tuple[float, float, float]
 
 
 @unique
@@ -55,128 +58,175 @@ PLAIN: Mapping[Material, Range] = {
     M.GALLBLADDER: (-8, 35),
     M.PANCREAS: (10, 52),
     M.CYST: (-5, 25),
-    M.TABLE: (-950, 300),
+    M.TABLE: (-450, 500),
     M.EFFUSION: (-5, 35),
     M.METAL: (3000, 8000),
     M.CLOTH: (-950, -500),
     M.NODULE: (-40, 120),
     M.SUBSOLID_NODULE: (-750, -350),
     M.FLAP: (30, 70),
+    M.SOFT_STOOL: (10, 65),
+    M.ORAL_CONTRAST: (80, 600),
+    M.FOOD: (-60, 80),
+    M.FLUID: (-5, 30),
+    M.MEDULLA: (22, 42),
+    M.CONTRAST_URINE: (40, 900),
+    M.GALLSTONE: (-40, 350),
+    M.UTERUS: (35, 60),
+    M.ASCITES: (-8, 30),
+    M.HAZY_FAT: (-85, -10),
+    M.PLASTIC: (-50, 500),
+    M.FOAM: (-990, -850),
+    M.PADDING: (-1024, -1000),
 }
 
-BLOOD = (M.AORTA, M.FALSE_LUMEN, M.LEFT_BLOOD, M.RIGHT_BLOOD, M.VEIN)
+BLOOD = (M.AORTA, M.FALSE_LUMEN, M.LEFT_BLOOD, M.RIGHT_BLOOD, M.VEIN, M.RENAL_VEIN, M.PORTAL)
 
-ARTERY_RISE: Mapping[Phase, Range] = {Phase.ARTERIAL: (90, 550), Phase.VENOUS: (60, 190), Phase.LATE: (20, 100)}
-"""How much contrast agent brightens the aorta."""
+KILOVOLTS = {80: (1.6, 1.25), 100: (1.25, 1.1), 120: (1.0, 1.0), 140: (0.87, 0.93)}
+"""How much brighter iodine and bone are at each tube voltage than at 120 kVp."""
+
+KILOVOLT_SHARES = (0.08, 0.27, 0.57, 0.08)
+
+ARTERY_RISE: Mapping[Phase, Range] = {Phase.ARTERIAL: (80, 480), Phase.VENOUS: (55, 160), Phase.LATE: (20, 90)}
+"""How much contrast agent brightens the aorta at 120 kVp."""
 
 BLOOD_SHARE: Mapping[Phase, Mapping[Material, Range]] = {
-    Phase.ARTERIAL: {M.LEFT_BLOOD: (0.8, 1.2), M.FALSE_LUMEN: (0.15, 1), M.RIGHT_BLOOD: (0.05, 1.6), M.VEIN: (0, 0.3)},
-    Phase.VENOUS: {M.LEFT_BLOOD: (0.85, 1.1), M.FALSE_LUMEN: (0.6, 1), M.RIGHT_BLOOD: (0.85, 1.1), M.VEIN: (0.7, 1.15)},
-    Phase.LATE: {M.LEFT_BLOOD: (0.9, 1.1), M.FALSE_LUMEN: (0.9, 1), M.RIGHT_BLOOD: (0.9, 1.1), M.VEIN: (0.9, 1.1)},
-}
+    # early arterial phases have dark portal veins, late ones bright; the right heart leads in pulmonary ones
+    Phase.ARTERIAL: {
+        M.LEFT_BLOOD: (0.8, 1.2), M.FALSE_LUMEN: (0.15, 1), M.RIGHT_BLOOD: (0.05, 1.6), M.VEIN: (0, 0.3),
+        M.RENAL_VEIN: (0.1, 0.9), M.PORTAL: (0, 0.6),
+    },
+    Phase.VENOUS: {
+        M.LEFT_BLOOD: (0.85, 1.1), M.FALSE_LUMEN: (0.6, 1), M.RIGHT_BLOOD: (0.85, 1.1), M.VEIN: (0.45, 1.15),
+        M.RENAL_VEIN: (0.8, 1.2), M.PORTAL: (0.85, 1.3),
+    },
+    Phase.LATE: {
+        M.LEFT_BLOOD: (0.9, 1.1), M.FALSE_LUMEN: (0.9, 1), M.RIGHT_BLOOD: (0.9, 1.1), M.VEIN: (0.9, 1.1),
+        M.RENAL_VEIN: (0.9, 1.1), M.PORTAL: (0.9, 1.1),
+    },
+}  # fmt: skip
 """How much other blood brightens, relative to the aorta."""
 
 TISSUE_RISE: Mapping[Phase, Mapping[Material, Range]] = {
+    # kidneys show their cortex first, then an even nephrogram; tumours and cysts keep their own
     Phase.ARTERIAL: {
-        M.MYOCARDIUM: (15, 90), M.LIVER: (0, 35), M.SPLEEN: (20, 120), M.KIDNEY: (30, 180), M.PANCREAS: (10, 90),
-        M.BOWEL: (0, 60), M.MUSCLE: (0, 12), M.SOFT: (0, 60), M.LUNG_VESSEL: (0, 250), M.CONSOLIDATION: (0, 80),
+        M.MYOCARDIUM: (15, 90), M.LIVER: (0, 35), M.SPLEEN: (15, 120), M.KIDNEY: (40, 190), M.MEDULLA: (0, 70),
+        M.PANCREAS: (10, 90), M.BOWEL: (5, 85), M.MUSCLE: (0, 12), M.SOFT: (0, 60), M.LUNG_VESSEL: (0, 250),
+        M.CONSOLIDATION: (0, 80), M.UTERUS: (0, 80), M.SKIN: (0, 20), M.NODULE: (0, 50),
     },
     Phase.VENOUS: {
-        M.MYOCARDIUM: (30, 90), M.LIVER: (20, 80), M.SPLEEN: (35, 95), M.KIDNEY: (70, 190), M.PANCREAS: (20, 75),
-        M.BOWEL: (5, 70), M.MUSCLE: (0, 22), M.SOFT: (15, 90), M.LUNG_VESSEL: (0, 120), M.CONSOLIDATION: (0, 80),
+        M.MYOCARDIUM: (30, 90), M.LIVER: (20, 80), M.SPLEEN: (35, 95), M.KIDNEY: (80, 190), M.MEDULLA: (60, 185),
+        M.PANCREAS: (20, 75), M.BOWEL: (10, 75), M.MUSCLE: (0, 22), M.SOFT: (15, 90), M.LUNG_VESSEL: (0, 120),
+        M.CONSOLIDATION: (0, 80), M.UTERUS: (20, 110), M.SKIN: (0, 25), M.NODULE: (0, 50),
     },
     Phase.LATE: {
-        M.MYOCARDIUM: (10, 50), M.LIVER: (10, 60), M.SPLEEN: (10, 60), M.KIDNEY: (30, 130), M.PANCREAS: (5, 40),
-        M.BOWEL: (0, 40), M.MUSCLE: (0, 20), M.RENAL_PELVIS: (50, 900), M.URINE: (0, 500),
+        M.MYOCARDIUM: (10, 50), M.LIVER: (10, 60), M.SPLEEN: (10, 60), M.KIDNEY: (30, 130), M.MEDULLA: (30, 150),
+        M.PANCREAS: (5, 40), M.BOWEL: (0, 40), M.MUSCLE: (0, 20), M.RENAL_PELVIS: (50, 900), M.URINE: (0, 500),
+        M.SOFT: (10, 60), M.UTERUS: (20, 80),
     },
+}  # fmt: skip
+"""How much tissue brightens at 120 kVp."""
+
+PATCHES: Mapping[Phase, Mapping[Material, Range]] = {
+    # standard deviation in HU over centimetres: mottled spleens, blood that has not mixed
+    Phase.NONE: {},
+    Phase.ARTERIAL: {
+        M.SPLEEN: (0, 35), M.RIGHT_BLOOD: (0, 60), M.VEIN: (0, 40), M.LIVER: (0, 8), M.KIDNEY: (0, 20),
+        M.FALSE_LUMEN: (0, 40), M.UTERUS: (0, 25), M.BOWEL: (0, 15), M.PORTAL: (0, 20),
+    },
+    Phase.VENOUS: {M.VEIN: (0, 30), M.LIVER: (0, 8), M.SPLEEN: (0, 5), M.UTERUS: (0, 20), M.BOWEL: (0, 12)},
+    Phase.LATE: {M.URINE: (0, 60), M.RENAL_PELVIS: (0, 100)},
 }  # fmt: skip
 
 TEXTURE: Mapping[Material, Range] = {
-    # standard deviation in HU of what varies within the material itself
+    # standard deviation in HU of what varies from voxel to voxel within the material itself
     M.LUNG: (10, 70), M.STOOL: (40, 240), M.VERTEBRA: (10, 80), M.MARROW: (10, 90), M.VERTEBRA_SHELL: (20, 120),
     M.CORTEX: (30, 300), M.MUSCLE: (4, 14), M.FAT: (4, 16), M.BOWEL: (3, 22), M.STOMACH: (3, 20), M.AIR: (0, 1),
     M.TABLE: (5, 80), M.CONSOLIDATION: (5, 100), M.LEFT_BLOOD: (1, 20), M.RIGHT_BLOOD: (1, 50), M.KIDNEY: (3, 25),
+    M.FOOD: (10, 120), M.SOFT_STOOL: (2, 22), M.PANCREAS: (4, 25), M.HAZY_FAT: (5, 30), M.FOAM: (1, 20),
+    M.CLOTH: (10, 120), M.PLASTIC: (5, 80), M.GALLSTONE: (5, 80), M.TUMOUR: (2, 25), M.MEDULLA: (2, 15),
+    M.FLUID: (1, 12), M.GAS: (2, 15), M.ASCITES: (1, 8), M.PADDING: (0, 1),
 }  # fmt: skip
 
 
 def render(materials: Bytes, spacing: Spacing, rng: np.random.Generator) -> Field:
-    """Return a CT image in HU of the (I, J, K) materials, with a contrast phase, texture, blur and noise at random.
+    """Return a CT image in HU of the (I, J, K) materials: values, texture and a scanner at random.
 
     Args:
         materials: Values of `Material`.
         spacing: Voxel size in mm.
         rng: Where everything random comes from.
     """
-    mean, spread = draw_values(rng)
+    mean, texture, patches = draw_values(rng)
     grain = rng.uniform(0, 1)
-    texture = grain * _patchy(rng, materials.shape, 2) + (1 - grain) * _white(rng, materials.shape)
-    image = mean[materials] + spread[materials] * (texture + 0.3 * _patchy(rng, materials.shape, 6))
-    air = materials == M.AIR
-    image += _patchy(rng, materials.shape, 12) * np.where(air, rng.uniform(0, 15), rng.uniform(0, 5)).astype(np.float32)
-    blur_mm = rng.uniform(1.0, 3.0)
-    image = gaussian_filter(image, [blur_mm / s * rng.uniform(0.8, 1.2) for s in spacing], truncate=2.5)
-    if rng.random() < 0.4:
-        _cut_circle(image, air, spacing, rng)
-    noise = _white(rng, image.shape)
-    if rng.random() < 0.5:
-        noise = gaussian_filter(noise, 0.7) * 3.4  # filtered reconstructions have grain; the factor keeps the strength
-    return np.asarray(image + noise * rng.uniform(3, 28), np.float32)
+    fine = grain * patchy(rng, materials.shape, 2)
+    fine += (1 - grain) * rng.standard_normal(materials.shape, dtype=np.float32)
+    image = mean[materials] + texture[materials] * fine
+    image += (patches + 0.3 * texture)[materials] * patchy(rng, materials.shape, int(rng.integers(3, 7)))
+    return scan(image, materials, spacing, rng)
 
 
-def draw_values(rng: np.random.Generator) -> tuple[Field, Field]:
-    """Draw each material's mean and texture (standard deviation) in HU, tables to be indexed by `Material`."""
+def draw_values(rng: np.random.Generator, phase: Phase | None = None) -> tuple[Field, Field, Field]:
+    """Draw each material's mean, texture and patchiness (standard deviations) in HU, to be indexed by `Material`.
+
+    The contrast phase is drawn too, unless it is given.
+    """
     draw = {material: float(rng.uniform(*span)) for material, span in PLAIN.items()}
-    blood = rng.uniform(28, 55)
+    blood = rng.uniform(28, 55)  # anaemic to thick
     draw.update({material: blood + rng.uniform(-3, 3) for material in BLOOD})
-    _draw_bone(draw, rng)
-    phases = list(Phase)
-    phase = phases[int(rng.choice(len(phases), p=[p.value for p in phases]))]
-    _enhance(draw, phase, rng)
-    draw[M.TUMOUR] = draw[M.LIVER] + rng.uniform(-50, 30)
-    if rng.random() < 0.2:  # oral contrast agent
-        draw[M.STOMACH] += rng.uniform(60, 350)
-        draw[M.STOOL] += rng.uniform(100, 400)
-    if rng.random() < 0.15:  # fatty liver
-        draw[M.LIVER] -= rng.uniform(10, 40)
-    spread = np.full(len(M), rng.uniform(0, 8), np.float32)
+    draw[M.MEDULLA] = draw[M.KIDNEY] + rng.uniform(-3, 3)
+    iodine, bone = KILOVOLTS[int(rng.choice(list(KILOVOLTS), p=KILOVOLT_SHARES))]
+    _draw_bone(draw, bone, rng)
+    _draw_liver(draw, rng)
+    phase = phase or list(Phase)[int(rng.choice(len(Phase), p=[p.value for p in Phase]))]
+    _enhance(draw, phase, iodine, rng)
+    draw[M.TUMOUR] = draw[M.LIVER] + rng.uniform(-60, 35)
+    _draw_oral_contrast(draw, rng)
+    patches = {M.AIR: rng.uniform(0, 8), M.FAT: rng.uniform(0, 6), M.LIVER: rng.uniform(0, 4)}
+    patches.update({material: rng.uniform(*span) for material, span in PATCHES[phase].items()})
+    texture = np.full(len(M), rng.uniform(0, 8), np.float32)
     for material, span in TEXTURE.items():
-        spread[material] = rng.uniform(*span)
-    return np.array([draw[material] for material in M], np.float32), spread
+        texture[material] = rng.uniform(*span)
+    mean = np.array([draw[material] for material in M], np.float32)
+    return mean, texture, np.array([patches.get(material, 0) for material in M], np.float32)
 
 
-def _draw_bone(draw: dict[Material, float], rng: np.random.Generator) -> None:
+def _draw_bone(draw: dict[Material, float], brightness: float, rng: np.random.Generator) -> None:
     """Spongy bone from osteoporotic to dense, and marrow between red and fatty (down to -90 HU)."""
     spongy = rng.uniform(60, 280) if rng.random() < 0.75 else rng.uniform(-20, 90)
-    draw[M.VERTEBRA] = spongy
+    draw[M.VERTEBRA] = spongy * brightness
     draw[M.MARROW] = spongy * rng.uniform(0, 0.8) + rng.uniform(-90, 60) * rng.uniform(0, 1)
-    draw[M.VERTEBRA_SHELL] = spongy + rng.uniform(10, 350)
+    draw[M.VERTEBRA_SHELL] = (spongy + rng.uniform(10, 350)) * brightness
+    for material in (M.CORTEX, M.CALCIUM):
+        draw[material] *= brightness
 
 
-def _enhance(draw: dict[Material, float], phase: Phase, rng: np.random.Generator) -> None:
+def _draw_liver(draw: dict[Material, float], rng: np.random.Generator) -> None:
+    """Now and then fatty, seldom dense with iron or amiodarone."""
+    disease = rng.random()
+    if disease < 0.2:
+        draw[M.LIVER] -= rng.uniform(10, 55)
+    elif disease > 0.96:
+        draw[M.LIVER] += rng.uniform(15, 50)
+
+
+def _enhance(draw: dict[Material, float], phase: Phase, iodine: float, rng: np.random.Generator) -> None:
     if phase is Phase.NONE:
         return
-    artery = rng.uniform(*ARTERY_RISE[phase])
+    artery = rng.uniform(*ARTERY_RISE[phase]) * iodine
     draw[M.AORTA] += artery
     for material, share in BLOOD_SHARE[phase].items():
         draw[material] += artery * rng.uniform(*share)
     for material, rise in TISSUE_RISE[phase].items():
-        draw[material] += rng.uniform(*rise)
+        draw[material] += rng.uniform(*rise) * iodine
+    draw[M.BOWEL] = min(draw[M.BOWEL], draw[M.KIDNEY])
 
 
-def _white(rng: np.random.Generator, shape: tuple[int, ...]) -> Field:
-    return rng.standard_normal(shape, dtype=np.float32)
-
-
-def _patchy(rng: np.random.Generator, shape: tuple[int, ...], size: int) -> Field:
-    """Return noise that varies over `size` voxels, with a standard deviation of about 1."""
-    coarse = _white(rng, tuple(max(2, s // size + 1) for s in shape))
-    factors = [s / c for s, c in zip(shape, coarse.shape, strict=True)]
-    return np.asarray(zoom(coarse, factors, order=1, mode="nearest") * 1.6, np.float32)
-
-
-def _cut_circle(image: Field, air: npt.NDArray[np.bool_], spacing: Spacing, rng: np.random.Generator) -> None:
-    """Fill the air outside of the scanner's circle with -1024, as reconstructions do."""
-    half = [n * s / 2 for n, s in zip(image.shape, spacing, strict=True)]
-    x = (np.arange(image.shape[0]) * spacing[0] - half[0])[:, None] + rng.uniform(-30, 30)
-    y = (np.arange(image.shape[1]) * spacing[1] - half[1])[None, :] + rng.uniform(-30, 30)
-    image[(np.hypot(x, y) > rng.uniform(170, 260))[..., None] & air] = -1024
+def _draw_oral_contrast(draw: dict[Material, float], rng: np.random.Generator) -> None:
+    """In the stomach and small bowel, or in the colon hours later."""
+    if rng.random() < 0.13:
+        for material in (M.STOMACH, M.FLUID, M.FOOD):
+            draw[material] += rng.uniform(40, 350)
+    if rng.random() < 0.1:
+        for material in (M.STOOL, M.SOFT_STOOL):
+            draw[material] += rng.uniform(60, 400)

@@ -1,4 +1,4 @@
-"""A random adult's torso in CT: the image, and the truth of ten structures in it."""
+"""A random adult's torso in CT: the image, and the truth of its structures in it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ import numpy.typing as npt
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.phantoms import torso_abdomen as abdomen
-from DeepImagingLib.phantoms import torso_chest as chest
-from DeepImagingLib.phantoms import torso_skeleton as skeleton
 from DeepImagingLib.phantoms.hounsfield import render
-from DeepImagingLib.phantoms.torso import (
-    Bytes,
-    Organ,
-    Torso,
-    paint_arms,
-    paint_back_muscles,
-    paint_surroundings,
-    paint_wall,
-)
+from DeepImagingLib.phantoms.torso import Bytes, Organ, Torso
+from DeepImagingLib.phantoms.torso_arms import paint_arms, place_arms
+from DeepImagingLib.phantoms.torso_heart import paint_heart, place_heart
+from DeepImagingLib.phantoms.torso_implants import paint_implants
+from DeepImagingLib.phantoms.torso_lungs import paint_lungs
+from DeepImagingLib.phantoms.torso_muscles import paint_back_muscles, paint_wall
+from DeepImagingLib.phantoms.torso_neck import paint_airways, paint_head, paint_oesophagus, paint_thyroid
+from DeepImagingLib.phantoms.torso_skeleton import paint_skeleton
+from DeepImagingLib.phantoms.torso_surroundings import paint_surroundings
+from DeepImagingLib.phantoms.torso_vessels import paint_aorta, paint_great_veins, paint_pulmonary_vessels
 from DeepImagingLib.results import Segment, Segmentation
 
 if TYPE_CHECKING:
@@ -110,14 +109,17 @@ def name_of(organ: Organ) -> str:
     return organ.name.lower().replace("_", " ")
 
 
-def draw(seed: int, spacing: Triple, field_of_view: Triple) -> tuple[Bytes, Bytes, npt.NDArray[np.float64]]:
+def draw(
+    seed: int, spacing: Triple, field_of_view: Triple, *, center: Triple = (0.0, 0.0, 0.0)
+) -> tuple[Bytes, Bytes, npt.NDArray[np.float64]]:
     """Return a body's (I, J, K) `Material` and `Organ` values and their affine, before any image is made of it.
 
-    Arguments and errors are those of `sample`; paint materials with `hounsfield.render`.
+    Arguments and errors are those of `sample`, and `center`: the middle of the field of view in the body's world, in
+    RAS mm. Paint materials with `hounsfield.render`.
     """
     shape = _checked_shape(seed, spacing, field_of_view)
     affine = np.diag([*spacing, 1.0]).astype(np.float64)
-    affine[:3, 3] = [-(n - 1) / 2 * s for n, s in zip(shape, spacing, strict=True)]
+    affine[:3, 3] = [c - (n - 1) / 2 * s for c, n, s in zip(center, shape, spacing, strict=True)]
     axes = tuple(affine[k, 3] + spacing[k] * np.arange(shape[k]) for k in range(3))
     torso = Torso(axes, np.random.default_rng([seed, 0]), CENTER_Z)
     _paint(torso)
@@ -126,24 +128,23 @@ def draw(seed: int, spacing: Triple, field_of_view: Triple) -> tuple[Bytes, Byte
 
 def _paint(torso: Torso) -> None:
     """Paint from the outside in; what comes later lies over what came before."""
-    heart = chest.place_heart(torso)
+    heart, arms = place_heart(torso), place_arms(torso)
+    paint_arms(torso, arms)
     paint_wall(torso)
-    if torso.chance(0.2):
-        paint_arms(torso)
+    paint_head(torso)
     paint_back_muscles(torso)
-    chest.paint_lungs(torso)
-    chest.paint_heart(torso, heart)
-    chest.paint_airways(torso, heart)
-    chest.paint_aorta(torso, heart)
-    chest.paint_great_veins(torso, heart)
-    abdomen.paint_bowel(torso)
-    abdomen.paint_stomach(torso)
-    abdomen.paint_liver(torso)
-    abdomen.paint_spleen(torso)
-    abdomen.paint_pancreas(torso)
-    abdomen.paint_kidneys(torso)
-    skeleton.paint_skeleton(torso)
-    abdomen.paint_bladder(torso)
+    paint_lungs(torso, heart)
+    paint_heart(torso, heart)
+    paint_airways(torso, heart)
+    paint_aorta(torso, heart)
+    paint_great_veins(torso, heart)
+    paint_pulmonary_vessels(torso, heart)
+    paint_oesophagus(torso, heart)
+    paint_thyroid(torso)
+    abdomen.paint_abdomen(torso)
+    paint_skeleton(torso, arms)
+    abdomen.paint_pelvis(torso)
+    paint_implants(torso)
     paint_surroundings(torso)
 
 

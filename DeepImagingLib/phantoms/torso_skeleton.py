@@ -1,128 +1,227 @@
-"""Spine, pelvis, ribs and sternum: bone as several materials, since half of a real bone is no brighter than organs."""
+"""Pelvis, femurs, ribs with their cartilage, sternum and the bones of the shoulders."""
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
-from DeepImagingLib.phantoms.shapes import Field, Mask
+from DeepImagingLib.phantoms.shapes import OUTSIDE_MM, Field, Point, Stroke
 from DeepImagingLib.phantoms.torso import Material, Organ, Torso
+from DeepImagingLib.phantoms.torso_arms import Arm, paint_arm_bones
+from DeepImagingLib.phantoms.torso_bones import Bone, paint_bone
+from DeepImagingLib.phantoms.torso_frame import EDGES_Z, SACRUM_Z, Arms
+from DeepImagingLib.phantoms.torso_spine import paint_spine
 
-SACRUM_Z = 80.0
-"""Where the sacrum ends and the lumbar spine begins."""
+RIB_FALL_MM = (44, 66, 86, 104, 119, 130, 136, 136, 131, 115, 82, 46)
+"""How much lower than its head a rib ends, first to twelfth: a slice through the liver's dome meets six a side."""
 
-CORTEX_MM = 2.5
-"""Thickness of compact bone; never less than one voxel."""
+RIB_END_DEG = (62, 62, 60, 58, 56, 52, 46, 36, 27, 17, -18, -48)
+"""Where its bone ends on the wall: 90 is anterior, -90 posterior."""
+
+NOTCH_Z, STERNAL_ANGLE_Z, XIPHOID_Z, TIP_Z = 500.0, 455.0, 362.0, 326.0
+"""Heights on the sternum: upper edge, where the second ribs meet it, its lower end, the xiphoid's tip."""
 
 
-def paint_skeleton(torso: Torso) -> None:
+def paint_skeleton(torso: Torso, arms: tuple[Arm, Arm]) -> None:
     """All bones, discs and the spinal cord, over whatever was painted before."""
-    canal = _canal(torso)
-    discs, vertebrae = _vertebrae(torso, canal)
-    ribs, cartilage = _ribs(torso)
-    inside = torso.body < -3
-    torso.paint(discs & inside, Material.DISC)
-    torso.paint(cartilage & inside, Material.CARTILAGE)
-    torso.paint((canal < 0) & (torso.z > SACRUM_Z - 30) & inside, Material.CORD)
-    pelvis = _sacrum(torso) | _pelvis(torso) | _femurs(torso)
-    _paint_bone(torso, (pelvis | ribs | _sternum(torso) | _shoulders(torso)) & inside, Material.CORTEX, Material.MARROW)
-    _paint_bone(torso, vertebrae & inside, Material.VERTEBRA_SHELL, Material.VERTEBRA)
+    _paint_ribs(torso)
+    _paint_sternum(torso)
+    _paint_shoulders(torso, arms)
+    paint_arm_bones(torso, arms)
+    _paint_sacrum(torso)
+    _paint_hips_and_femurs(torso)
+    paint_spine(torso)
 
 
-def _paint_bone(torso: Torso, bone: Mask, shell: Material, core: Material) -> None:
-    steps = [float(axis[1] - axis[0]) for axis in torso.axes]
-    depth = distance_transform_edt(bone, sampling=steps)
-    torso.paint(bone, core, Organ.OTHER_BONE)
-    torso.paint(bone & (depth <= max(CORTEX_MM, 1.01 * min(steps))), shell, Organ.OTHER_BONE)
-
-
-def _canal(torso: Torso) -> Field:
-    """Distance to the spinal canal, 15 to 19 mm wide, behind the vertebral bodies."""
-    distance = np.hypot((torso.x - torso.spine_x) / 1.2, torso.y - (torso.spine_y - 26))
-    return np.asarray(distance - torso.between(7.5, 9.5), np.float32)
-
-
-def _vertebrae(torso: Torso, canal: Field) -> tuple[Mask, Mask]:
-    """Discs, and vertebrae of 40 to 54 by 30 to 38 mm every 29 to 37 mm, smaller in the chest."""
-    period, disc = torso.between(29, 37), torso.between(5, 9)
-    level = np.mod(torso.z + torso.between(0, 40) + (torso.y - torso.spine_y) * torso.between(-0.15, 0.15), period)
-    x, y = torso.x - torso.spine_x, torso.y - torso.spine_y
-    size = torso.along_z((80, 250, 450, 560), (1.05, 1, 0.8, 0.65))
-    waist = 1 - 0.1 * np.cos((level - disc) / (period - disc) * 2 * np.pi - np.pi)
-    round_ = np.hypot(x / torso.between(20, 27), y / torso.between(15, 19)) / size
-    above = torso.z > SACRUM_Z
-    body = (round_ < waist) & above & (canal > 0)
-    arch = (canal < 7) & (canal > 0) & (y < -14) & (level > disc * 0.5) & (level < period * 0.85)
-    tilt = (level - period / 2) * 0.4
-    spinous = (np.abs(x) < 4.5) & (y < -30) & (y > tilt - torso.between(52, 66)) & (level > 4) & (level < period * 0.75)
-    transverse = (np.abs(y + 21 + np.abs(x) * torso.between(0.05, 0.3)) < 5) & (np.abs(x) < torso.between(32, 44))
-    transverse &= (np.abs(x) > 10) & (level > period * 0.45) & (level < period * 0.8)
-    facets = (np.hypot(np.abs(x) - 18, y + 25) < 8) & ((level < disc + 4) | (level > period * 0.7))
-    bone = body & (level > disc) | (arch | spinous | transverse | facets) & above & (canal > 0)
-    return body & (level <= disc), bone
-
-
-def _sacrum(torso: Torso) -> Mask:
-    """A wedge that curves backwards, with two rows of holes."""
-    z = torso.z
-    half_width = torso.along_z((-15, 20, 48, SACRUM_Z + 10), (8, 28, 50, 60))
-    middle = torso.along_z((-25, -5, 10, 50, SACRUM_Z + 12), (-62, -78, -85, -72, -48)) * min(torso.depth, 1.1)
-    thickness = torso.along_z((-20, 0, 60, SACRUM_Z + 10), (4, 7, 16, 22))
-    wedge = (np.abs(torso.x) < half_width) & (np.abs(torso.y - middle + np.abs(torso.x) * 0.12) < thickness)
-    holes = np.hypot(np.abs(torso.x) - torso.between(18, 24), np.mod(z, 24) - 11) < torso.between(3, 5)
-    return wedge & (z < SACRUM_Z + 4 + (torso.y - middle) * 0.3) & (z > -25) & ~(holes & (z < SACRUM_Z - 8))
-
-
-def _pelvis(torso: Torso) -> Mask:
-    """Iliac wings, acetabula, pubic and ischial rami."""
-    crest = torso.between(95, 125)
-    x, y, z = np.abs(torso.x), torso.y, torso.z
-    flare = torso.along_z((10, 50, crest - 15, crest + 20), (90, 92, torso.between(108, 124), torso.between(112, 130)))
-    bend = np.sqrt(np.clip(1 - ((y - 10) / torso.between(95, 115)) ** 2, 0, 1))
-    thickness = torso.along_z((10, 60, crest), (12, torso.between(4.5, 9), torso.between(4.5, 9))) + torso.bumps(30, 1)
-    wings = (np.abs(x - flare * bend) < thickness) & (z > 15) & (z < crest + 15 - ((y - 5) / 17) ** 2)
-    wings &= (y > -88) & (y < torso.between(35, 60))
-    pubis = (np.hypot(y - 47 + x * 0.35, z + 20 - x * 0.35) < 9) & (x < 78) & (x > 2.5)
-    ramus = (np.hypot(x - 25 + (z + 45) * -0.2, y - 26 - z * 0.8) < 8) & (z < -20) & (z > -60)
-    bone = wings | pubis | ramus
+def _paint_ribs(torso: Torso) -> None:
+    """Twelve pairs of flat curved bars, 11 to 14 mm high, that slope from their vertebrae, and their cartilage."""
+    fall, high = torso.between(0.85, 1.12), torso.between(5.4, 7.0)
+    seat = torso.between(4.5, 6)
+    bones: list[Stroke] = []
+    cartilage: list[Stroke] = []
     for side in (-1, 1):
-        bone |= torso.ellipsoid((side * 60, -30, -35), (14, 18, 30)) < 0
-        socket = torso.ball((side * 82, 5, 8), 32) < 0
-        bone |= socket & (torso.ball((side * 89, 5, 2), 27) > 0) & (x < 98)
-    return np.asarray(bone, bool)
+        ends: list[Point] = []
+        for number in range(12):
+            path = _rib(torso, number, side, fall * torso.between(0.95, 1.05), seat)
+            bones += [(a, b, high, high) for a, b in itertools.pairwise(path)]
+            ends.append(path[-1])
+        for number in range(10):
+            path = _rib_cartilage(torso, number, side, ends, seat)
+            cartilage += [(a, b, high, high) for a, b in itertools.pairwise(path)]
+    off = torso.cavity - np.float32(seat)
+    off = np.where(torso.cavity > 30, 0, off)  # heads and necks lie in the spine's groove, where nothing is flat
+    thick = torso.between(0.5, 0.62) * high
+    soft = _flattened(torso.strokes(cartilage)[0], off, high, 1.1 * thick) < 0
+    torso.paint(soft & (torso.body < -1), Material.CARTILAGE)
+    if torso.chance(0.4):
+        chalk = torso.bumps(8, 1) > torso.between(0.7, 2)
+        torso.paint(soft & (torso.body < -1) & chalk, Material.CALCIUM)
+    shell = Material.CORTEX if torso.chance(0.5) else Material.VERTEBRA_SHELL  # half of them too thin to be white
+    bone = Bone(Organ.RIBS, torso.between(0.7, 1.3), shell)
+    paint_bone(torso, _flattened(torso.strokes(bones)[0], off, high, thick), bone)
 
 
-def _femurs(torso: Torso) -> Mask:
-    """Femoral heads of 42 to 50 mm, necks, trochanters and shafts."""
-    bone = np.zeros(torso.x.shape, bool)
-    radius = torso.between(21, 25)
+def _flattened(round_: Field, off: Field, high: float, thick: float) -> Field:
+    """Return the distance to a tube of half height `high` made oval, `thick` across; `off` is measured that way."""
+    flat = np.full_like(round_, OUTSIDE_MM)
+    near = round_ < 1
+    ratio = np.float32((high / thick) ** 2)
+    across = off[near] ** 2
+    oval = (round_[near] + np.float32(high)) ** 2 + (ratio - 1) * across
+    steep = np.sqrt((oval + ratio * (ratio - 1) * across) / np.maximum(oval, 1e-3))
+    flat[near] = (np.sqrt(oval) - high) / np.maximum(steep, 1)
+    return flat
+
+
+def _rib(torso: Torso, number: int, side: int, fall: float, seat: float) -> list[Point]:
+    """Head at the disc above its vertebra, over the transverse process, round the wall, forward and down."""
+    top = float(EDGES_Z[16 - number + 1]) - 4
+    drop = RIB_FALL_MM[number] * fall
+    x, y = torso.spine_x_at(top), torso.spine_y_at(top)
+    wide = torso.vertebra_radii(top)[0]
+    path = [(x + side * (wide - 1), y - 8, top), (x + side * (wide + 15), y - 27, top - 3)]
+    end = RIB_END_DEG[number]
+    for angle in np.arange(-62, end + 4, 8 if end > 0 else 5):
+        share = (angle + 68) / (end + 68)
+        px, py, pz = torso.cage_point(float(angle), top - 5 - drop * share**1.25, seat)
+        bend = x * np.clip(-angle / 62, 0, 1)  # where the spine is crooked, ribs start beside it
+        path.append((side * px + float(bend), max(py, y - 24 - 0.62 * abs(abs(px) - 22) - seat), pz))
+    return path
+
+
+def _rib_cartilage(torso: Torso, number: int, side: int, ends: list[Point], seat: float) -> list[Point]:
+    """From a rib's end to the sternum, or from the eighth on to the cartilage above."""
+    start = ends[number]
+    if number < 7:
+        z = float(np.interp(number, (0, 1, 6), (NOTCH_Z - 20, STERNAL_ANGLE_Z, XIPHOID_Z + 3)))
+        goal_angle = 90 - float(np.rad2deg(0.16))
+    else:
+        above = ends[number - 1]
+        goal_angle, z = RIB_END_DEG[number - 1] + 12.0, above[2] + 2
+    path = [start]
+    for share in np.linspace(0.2, 1, 6):
+        dip = -14 * np.sin(np.pi * share) if 3 < number < 10 else 0.0
+        angle = RIB_END_DEG[number] + share * (goal_angle - RIB_END_DEG[number])
+        height = start[2] + (z - start[2]) * share + dip
+        px, py, pz = torso.cage_point(float(angle), float(height), seat)
+        path.append((side * px, py, pz))
+    return path
+
+
+def _paint_sternum(torso: Torso) -> None:
+    """Manubrium, body and xiphoid."""
+    lean = torso.between(0.85, 1.2)
+    heights = (TIP_Z, XIPHOID_Z, XIPHOID_Z + 8, STERNAL_ANGLE_Z - 4, STERNAL_ANGLE_Z + 6, NOTCH_Z)
+    width = torso.along_z(heights, np.multiply((4, 7, 17, 13, 22, 31), lean))
+    across = np.maximum(np.abs(torso.x) - width, np.abs(torso.cavity - 6) - torso.between(4.5, 6.5))
+    ends = np.maximum(TIP_Z + torso.between(0, 25) - torso.z, torso.z - NOTCH_Z)
+    plate = np.maximum(np.maximum(across, ends), -torso.y)
+    paint_bone(torso, plate, Bone(Organ.OTHER_BONE, 1.2))
+
+
+def _paint_shoulders(torso: Torso, arms: tuple[Arm, Arm]) -> None:
+    """Collar bones and shoulder blades, which follow the arms."""
+    lift = 22.0 if torso.build.arms is Arms.UP else 0.0
+    front = torso.cage_point(90, NOTCH_Z)[1]
+    blade = _blade(torso, lift)
+    flat, tubular = Bone(Organ.OTHER_BONE, 1.5), Bone(Organ.OTHER_BONE, 2.2)
+    for arm in arms:
+        side, joint = arm.side, arm.joints[0]
+        roof = (joint[0] + side * 2, joint[1] - 14, joint[2] + 32)
+        collar = [(side * 17.0, front + 4, NOTCH_Z + 2), (side * 65.0, front - 4, NOTCH_Z + 12 + lift / 3)]
+        collar += [(side * 115.0, -8.0, joint[2] + 20), (roof[0], roof[1] + 18, roof[2] - 2)]
+        paint_bone(torso, torso.tube(collar, (9, 6, 6, 6.5), reach=4), tubular)
+        socket = (joint[0] - side * 29, joint[1] - 8, joint[2])
+        neck = torso.tube(((side * 108.0, -78.0, joint[2] - 15), socket), (5, 13), reach=4)
+        beak = torso.tube((socket, (socket[0], socket[1] + 30, socket[2] + 22)), (7, 5), reach=4)
+        spine = torso.tube(((side * 72.0, -98.0, joint[2] - 22), (side * 125.0, -88.0, joint[2] + 8), roof), (4, 6, 8))
+        for part in (neck, beak, spine):
+            paint_bone(torso, part, tubular)
+        paint_bone(torso, np.maximum(blade, -side * torso.x), flat)
+
+
+def _blade(torso: Torso, lift: float) -> Field:
+    """A triangle of thin bone behind the ribs, flat where they curve away: 10 to 20 mm off, and more at its outside."""
+    x = np.abs(torso.x)
+    top, low = 512 + lift, 385 + lift
+    heights = np.linspace(low, top, 6)
+    inner = [torso.cage_point(-58, float(z), torso.between(13, 18)) for z in heights]
+    start = torso.along_z(heights, [p[0] for p in inner]) + (torso.z - low) * (0.15 if lift else 0.0)
+    back = torso.along_z(heights, [p[1] for p in inner])
+    outer = np.interp(torso.z, (low, low + 25, top), (96, 116, 142)) + lift * 0.3
+    edges = np.maximum(np.maximum(start - 8 - x, x - outer), np.maximum(low - torso.z, torso.z - top))
+    slope = torso.between(0.45, 0.75)
+    sheet = np.abs(torso.y - back - slope * (x - start)) / np.hypot(1, slope)
+    rim = 3.5 * np.exp(-np.clip(outer - x, 0, 60) / 6)  # the thick border towards the arm
+    return np.asarray(np.maximum(edges, sheet - torso.between(1.2, 2.2) - rim), np.float32)
+
+
+def _paint_sacrum(torso: Torso) -> None:
+    """A wedge that curves backwards, with two rows of holes and its canal; below it the coccyx."""
+    start = torso.spine_y_at(SACRUM_Z)
+    box = torso.box((-80, -190, -75), (80, 10, SACRUM_Z + 30))
+    x, y, z = torso.x[box], torso.y[box], torso.z[box]
+    half_width = torso.along_z((-40, -15, 20, 55, SACRUM_Z + 5), (3, 9, 30, 52, 60))[box]
+    back = torso.between(0.8, 1.25)
+    curve = np.array((12, -4, -22, -34, -38, -24, 0)) * back
+    middle = torso.along_z((-48, -35, -15, 5, 25, 55, SACRUM_Z), start - 4 + curve)[box]
+    thickness = torso.along_z((-40, -15, 5, 60, SACRUM_Z), (4, 5, 9, 17, 20))[box]
+    depth = np.abs(y - middle + np.abs(x) * 0.2) - thickness * (1 - 0.3 * (np.abs(x) / 60) ** 2)
+    ends = np.maximum(z - SACRUM_Z + 3 - (y - start) * 0.25, -46 - z)
+    wedge = np.maximum(np.maximum(np.abs(x) - half_width, depth), ends)
+    holes = np.hypot(np.abs(x) - 20 - np.clip(z - 20, 0, 60) * 0.08, np.mod(z + 3, 23) - 11) - torso.between(3, 5)
+    holes = np.where((z > 0) & (z < SACRUM_Z - 14), holes, 9)
+    canal = np.maximum(np.hypot(x / 1.5, y - middle + thickness * 0.75) - thickness * 0.3, 15 - z)
+    bone = np.maximum(wedge, -np.minimum(holes, canal)).astype(np.float32)
+    paint_bone(torso, bone, Bone(Organ.SACRUM, torso.between(1.0, 2.0)), box)
+
+
+def _paint_hips_and_femurs(torso: Torso) -> None:
+    """Iliac wings, sockets, pubic bones and ischia; heads of 42 to 50 mm, necks, trochanters and shafts."""
+    wide = torso.between(0.97, 1.03) * (1.03 if torso.build.female else 0.98)
+    radius, shaft = torso.between(21, 25), torso.between(13, 15.5)
+    hip, thin = Bone(Organ.HIPS, torso.between(1.2, 2.2)), Bone(Organ.FEMURS, 1.6)
+    long = Bone(Organ.FEMURS, torso.between(4, 7))
+    wing = _wings(torso, wide)
+    turn = torso.between(-12, 12)
     for side in (-1, 1):
-        bone |= torso.ball((side * 89, 5, 2), radius) < 0
-        bone |= torso.tube(((side * 89, 5, 2), (side * 122, -4, -18), (side * 120, -4, -160)), (13, 17, 14)) < 0
-    return bone
+        joint = (side * 89 * wide, 5.0, 2.0)
+        gap = torso.ball(joint, radius + torso.between(1.5, 4))
+        bowl = torso.ball((side * 84 * wide, 4, 7), radius + torso.between(8, 11))
+        bowl = np.maximum(bowl, np.abs(torso.x) - 100 * wide)
+        pieces = [np.maximum(wing, -side * torso.x), bowl, *_pubis_and_ischium(torso, side, wide)]
+        paint_bone(torso, np.maximum(np.minimum.reduce(pieces), -gap), hip)
+        low = (side * 117.0 * wide, 2.0, -75.0)
+        trochanter = (side * 124.0 * wide, -10.0 + turn, -12.0)
+        middle = (side * 108 * wide, -3 + turn / 2, -14.0)
+        neck = torso.tube((joint, middle, (side * 119 * wide, -6.0, -35.0)), (14, 13, 17))
+        upper = np.minimum(np.minimum(torso.ball(joint, radius), neck), torso.ball(trochanter, 15))
+        paint_bone(torso, upper, thin)
+        paint_bone(torso, torso.tube((low, (side * 104.0 * wide, 8.0, -320.0)), (shaft * 1.15, shaft)), long)
+        paint_bone(torso, torso.tube(((side * 120.0 * wide, -4.0, -40.0), low), (18, shaft * 1.15)), thin)
 
 
-def _ribs(torso: Torso) -> tuple[Mask, Mask]:
-    """Sloping bands in the wall, bone behind and cartilage in front."""
-    slope, spacing = torso.between(0.3, 0.8), torso.between(23, 30)
-    height = torso.z + slope * torso.y
-    band = np.mod(height + np.abs(torso.x) * torso.between(0, 0.15) + torso.between(0, 30), spacing)
-    cage = np.abs(torso.cavity + torso.between(1, 4)) < torso.between(3.5, 5.5)
-    ribs = cage & (band < torso.between(7, 12)) & (height > torso.between(185, 245)) & (torso.z < torso.apex_z)
-    front = torso.y > torso.between(25, 60) + np.clip((torso.z - torso.dome_z - 80) * 0.2, -10, 60)
-    return ribs & ~front, ribs & front
-
-
-def _sternum(torso: Torso) -> Mask:
-    plate = (np.abs(torso.x) < torso.between(14, 20)) & (np.abs(torso.cavity + 5) < 7) & (torso.y > 0)
-    return plate & (torso.z > torso.dome_z + torso.between(10, 30)) & (torso.z < torso.apex_z - 40)
-
-
-def _shoulders(torso: Torso) -> Mask:
-    """Collar bones, shoulder blades and the heads of the humeri."""
+def _wings(torso: Torso, wide: float) -> Field:
+    """Both iliac wings, from the sacrum's sides to the front."""
+    crest, front = torso.between(102, 122), torso.between(48, 62)
     x, y, z = np.abs(torso.x), torso.y, torso.z
-    collar = (np.hypot(z - (torso.apex_z - 15) - x * 0.08, y - 55 + x * 0.25) < 7) & (x > 18) & (x < 150)
-    blade = (np.abs(y + 95 - (140 - x) * 0.25) < 5) & (x > 75) & (x < 145)
-    blade &= (z > torso.apex_z - 150) & (z < torso.apex_z - 10)
-    heads = torso.ball((165, -10, torso.apex_z - 30), 24) < 0
-    return collar | blade | heads | (torso.ball((-165, -10, torso.apex_z - 30), 24) < 0)
+    heights = (5, 45, crest - 15, crest + 20)
+    flare = torso.along_z(heights, np.multiply((90, 94, torso.between(114, 126), torso.between(118, 132)), wide))
+    bend = np.sqrt(np.clip(1 - ((y - 15) / torso.between(100, 112)) ** 2, 0, 1))
+    middle = torso.between(2.5, 5)
+    thickness = torso.along_z((5, 50, crest - 12, crest + 5), (11, middle, middle, 6.5))
+    sheet = np.abs(x - flare * bend) - thickness * np.clip(1.8 - bend, 1, 1.6)
+    top = z - crest - 4 + (np.clip(np.abs(y - 5) - 8, 0, 99) / 14) ** 2
+    notch = 26 - z - np.clip(y + 10, -60, 0) * 0.9  # the greater sciatic notch, behind and below
+    edges = np.maximum(np.maximum(top, notch), np.maximum(-92 - y, y - front))
+    return np.asarray(np.maximum(np.maximum(sheet, edges), 8 - z), np.float32)
+
+
+def _pubis_and_ischium(torso: Torso, side: int, wide: float) -> list[Field]:
+    """The ring around the obturator foramen, closed in front at the symphysis."""
+    upper = ((74, 28, 2), (42, 50, -10), (10, 56, -22))
+    lower = ((9, 54, -34), (26, 32, -56), (46, 0, -64))
+    seat = ((70, -22, -8), (62, -34, -38), (50, -18, -60))
+    paths = ((upper, (12, 8, 10)), (lower, (9, 7, 9)), (seat, (15, 15, 14)))
+    return [torso.tube([(side * x * wide, y, z) for x, y, z in path], radii, reach=4) for path, radii in paths]

@@ -1,0 +1,166 @@
+"""Lung nodules in a torso's CT: where each lies, how wide it is and what kind it is.
+
+Kinds and sizes follow what the Fleischner Society's guidelines tell apart (MacMahon et al., Radiology 2017).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, unique
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from DeepImagingLib.errors import InputError
+from DeepImagingLib.phantoms.hounsfield import render
+from DeepImagingLib.phantoms.torso import Bytes, Material, Organ
+from DeepImagingLib.phantoms.torso_ct import Triple, draw
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
+
+COARSEST_MM = 1.25
+"""Nodules of 4 mm need voxels this small."""
+
+CHEST = (0.0, 0.0, 205.0)
+"""Where the middle of the lungs lies in the torso's world, roughly, in RAS mm."""
+
+TRIES = 300
+
+
+@unique
+class Place(Enum):
+    """What a nodule lies beside."""
+
+    FREE = "free"
+    VESSEL = "vessel"
+    PLEURA = "pleura"
+
+
+@dataclass(frozen=True)
+class Nodule:
+    """One nodule: its centre in RAS mm, and what it looks like."""
+
+    center: Triple
+    diameter: float
+    solid: bool
+    spiculated: bool
+    place: Place
+
+
+def sample(
+    seed: int, spacing: Triple = (1.0, 1.0, 1.0), field_of_view: Triple = (360.0, 280.0, 96.0)
+) -> tuple[dict[str, MetaTensor], tuple[Nodule, ...]]:
+    """Return the CT image of a chest, {"ct": (1, I, J, K) float32 in HU}, and the one to eight nodules in it.
+
+    Args:
+        seed: Any non-negative integer: the body is that of `torso_ct.sample`, the nodules and the noise are new.
+        spacing: Voxel size in mm along right, anterior and superior, 1.25 mm or less.
+        field_of_view: Size of the image in mm along the same axes, centred on the lungs.
+
+    Raises:
+        InputError: The spacing is too coarse for nodules, or no phantom can be drawn with these numbers.
+    """
+    import torch
+    from monai.data import MetaTensor
+
+    if max(spacing) > COARSEST_MM:
+        raise InputError(f"Nodules need a spacing of {COARSEST_MM} mm or less, got {tuple(spacing)}.")
+    materials, organs, affine = draw(seed, spacing, field_of_view, center=CHEST)
+    rng = np.random.default_rng([seed, 2])
+    nodules = add_nodules(materials, organs, affine, rng, count=int(rng.integers(1, 9)))
+    image = render(materials, spacing, rng)
+    return {"ct": MetaTensor(torch.from_numpy(image[None]), affine=torch.from_numpy(affine))}, nodules
+
+
+def add_nodules(
+    materials: Bytes, organs: Bytes, affine: npt.NDArray[np.float64], rng: np.random.Generator, count: int
+) -> tuple[Nodule, ...]:
+    """Paint nodules into the lungs of (I, J, K) `materials` in place; fewer where there is no room for `count`."""
+    lung = (organs == Organ.RIGHT_LUNG) | (organs == Organ.LEFT_LUNG)
+    air = np.argwhere(lung & (materials == Material.LUNG))
+    vessels = np.argwhere(lung & (materials == Material.LUNG_VESSEL))
+    nodules: list[Nodule] = []
+    for _ in range(TRIES if len(air) else 0):
+        if len(nodules) == count:
+            break
+        place = Place(rng.choice([p.value for p in Place]))
+        where = vessels if place is Place.VESSEL and len(vessels) else air
+        nodule = _draw(where[int(rng.integers(len(where)))], affine, rng, place)
+        apart = all(np.linalg.norm(np.subtract(nodule.center, n.center)) > 40 for n in nodules)
+        if apart and _fits(nodule, lung, affine):
+            _paint(nodule, materials, lung, affine, rng)
+            nodules.append(nodule)
+    return tuple(nodules)
+
+
+def _draw(
+    voxel: npt.NDArray[np.int64], affine: npt.NDArray[np.float64], rng: np.random.Generator, place: Place
+) -> Nodule:
+    """Draw a nodule of 4 to 30 mm, small ones more often, at a voxel or with its edge there."""
+    diameter = float(4 * (30 / 4) ** rng.uniform(0, 1) ** 1.3)
+    center = affine[:3, :3] @ (voxel + rng.uniform(-0.5, 0.5, 3)) + affine[:3, 3]
+    if place is Place.VESSEL:
+        aside = rng.standard_normal(3)
+        center += aside / np.linalg.norm(aside) * diameter * 0.4
+    solid = bool(rng.random() < 0.7)
+    spiculated = solid and diameter > 8 and bool(rng.random() < 0.4)
+    return Nodule((float(center[0]), float(center[1]), float(center[2])), diameter, solid, spiculated, place)
+
+
+def _fits(nodule: Nodule, lung: npt.NDArray[np.bool_], affine: npt.NDArray[np.float64]) -> bool:
+    """Tell whether the nodule lies in the lung: all of it, or by the pleura half to nine tenths."""
+    box, distance = _distance(nodule, affine, lung.shape, margin=0.0)
+    ball = distance < 0
+    whole = 4 / 3 * np.pi * (nodule.diameter / 2) ** 3 / abs(np.linalg.det(affine[:3, :3]))
+    share = (lung[box] & ball).sum() / whole
+    return bool(0.5 < share < 0.92 if nodule.place is Place.PLEURA else share > 0.93)
+
+
+def _paint(
+    nodule: Nodule,
+    materials: Bytes,
+    lung: npt.NDArray[np.bool_],
+    affine: npt.NDArray[np.float64],
+    rng: np.random.Generator,
+) -> None:
+    """A lumpy ball; spikes around a spiculated one, a denser core in some that are not solid."""
+    box, distance = _distance(nodule, affine, lung.shape, margin=nodule.diameter / 2)
+    spikes = _spikes(nodule, box, affine, rng) if nodule.spiculated else distance
+    inside = lung[box] & (np.minimum(distance, spikes) < 0)
+    view = materials[box]
+    view[inside] = Material.NODULE if nodule.solid else Material.SUBSOLID_NODULE
+    if not nodule.solid and rng.random() < 0.5:
+        view[inside & (distance < -nodule.diameter * rng.uniform(0.25, 0.4))] = Material.NODULE
+
+
+def _spikes(
+    nodule: Nodule, box: tuple[slice, ...], affine: npt.NDArray[np.float64], rng: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Return the distance to thin needles that leave the nodule's centre in many directions."""
+    offset = _offsets(nodule, box, affine)
+    nearest = np.full(offset.shape[1:], np.inf)
+    for _ in range(int(rng.integers(8, 20))):
+        direction = rng.standard_normal(3)
+        direction /= np.linalg.norm(direction)
+        along = np.clip(np.tensordot(direction, offset, 1), 0, nodule.diameter * rng.uniform(0.6, 0.95))
+        away = np.linalg.norm(offset - direction[:, None, None, None] * along, axis=0)
+        nearest = np.minimum(nearest, away - rng.uniform(0.5, 0.9))
+    return nearest
+
+
+def _distance(
+    nodule: Nodule, affine: npt.NDArray[np.float64], shape: tuple[int, ...], margin: float
+) -> tuple[tuple[slice, ...], npt.NDArray[np.float64]]:
+    """Return a box of voxels around the nodule and their distances to its surface in mm."""
+    middle = np.linalg.solve(affine[:3, :3], np.subtract(nodule.center, affine[:3, 3]))
+    reach = (nodule.diameter / 2 + margin) / np.linalg.norm(affine[:3, :3], axis=0) + 1
+    box = tuple(slice(max(0, int(m - r)), min(n, int(m + r) + 2)) for m, r, n in zip(middle, reach, shape, strict=True))
+    return box, np.linalg.norm(_offsets(nodule, box, affine), axis=0) - nodule.diameter / 2
+
+
+def _offsets(nodule: Nodule, box: tuple[slice, ...], affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    voxels = np.asarray(np.mgrid[box], float)
+    world = np.tensordot(affine[:3, :3], voxels, 1) + affine[:3, 3][:, None, None, None]
+    return np.asarray(world - np.reshape(nodule.center, (3, 1, 1, 1)))

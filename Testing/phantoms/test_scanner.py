@@ -1,0 +1,85 @@
+"""What a scanner does to true values: streaks need metal, noise needs matter, padding is a constant."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from DeepImagingLib.phantoms.scanner import scan, trim_to_circle
+from DeepImagingLib.phantoms.torso import Material, Organ
+
+Bytes = npt.NDArray[np.uint8]
+SPACING = (4.0, 4.0, 4.0)
+SEEDS = range(8)
+
+
+def cylinder(radius: float = 130.0) -> Bytes:
+    """Return a column of muscle in air, (I, J, K)."""
+    x, y = (np.arange(n) * 4 - 2 * n for n in (90, 80))
+    inside = np.hypot(x[:, None], y[None, :]) < radius
+    materials = np.where(inside, Material.MUSCLE, Material.AIR).astype(np.uint8)
+    return np.repeat(materials[..., None], 24, axis=2)
+
+
+def true_values(materials: Bytes) -> npt.NDArray[np.float32]:
+    values = np.array([{Material.AIR: -1000, Material.METAL: 6000}.get(m, 50) for m in Material], np.float32)
+    return values[materials]
+
+
+def scanned(materials: Bytes, seed: int) -> npt.NDArray[np.float32]:
+    return scan(true_values(materials), materials, SPACING, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+class TestScan:
+    def test_the_same_seed_gives_the_same_image(self, seed: int) -> None:
+        np.testing.assert_array_equal(scanned(cylinder(), seed), scanned(cylinder(), seed))
+
+    def test_the_middle_keeps_its_value_on_average(self, seed: int) -> None:
+        assert np.mean(scanned(cylinder(), seed)[35:55, 30:50]) == pytest.approx(50, abs=25)
+
+    def test_air_stays_air(self, seed: int) -> None:
+        assert np.median(scanned(cylinder(), seed)[:4]) < -950
+
+    def test_padding_is_one_constant(self, seed: int) -> None:
+        materials = cylinder()
+        materials[:10] = Material.PADDING
+        assert scanned(materials, seed)[:10].min() == scanned(materials, seed)[:10].max() <= -1000
+
+    def test_input_is_left_alone(self, seed: int) -> None:
+        materials = cylinder()
+        values = true_values(materials)
+        before = values.copy()
+        scan(values, materials, SPACING, np.random.default_rng(seed))
+        np.testing.assert_array_equal(values, before)
+
+    def test_metal_casts_streaks(self, seed: int) -> None:
+        with_metal = cylinder()
+        with_metal[30:34, 38:42, 8:16] = Material.METAL
+        clean, streaked = scanned(cylinder(), seed), scanned(with_metal, seed)
+        around = np.s_[34:40, 34:46, 9:15]
+        assert streaked[around].std() > 1.5 * clean[around].std()
+
+    def test_one_slice_is_enough(self, seed: int) -> None:
+        assert np.isfinite(scanned(cylinder()[..., :1], seed)).all()
+
+
+def test_noise_is_stronger_through_a_wide_body_than_through_a_narrow_one() -> None:
+    narrow, wide = cylinder(60), cylinder(170)
+    stacked = np.concatenate([np.repeat(narrow[..., :1], 12, 2), np.repeat(wide[..., :1], 12, 2)], axis=2)
+    ratios = []
+    for seed in range(20):
+        image = scanned(stacked, seed)[41:49, 36:44]
+        ratios.append(image[..., 15:].std() / image[..., :9].std())
+    assert np.median(ratios) > 1.1
+
+
+class TestTrimToCircle:
+    def test_what_is_cut_off_is_padding_and_background(self) -> None:
+        materials = cylinder(170)
+        organs = (materials == Material.MUSCLE).astype(np.uint8)
+        trim_to_circle(materials, organs, SPACING, np.random.default_rng(1))
+        cut = materials == Material.PADDING
+        assert cut[0, 0].all() and not cut[45, 40].any()
+        assert (organs[cut] == Organ.BACKGROUND).all()
