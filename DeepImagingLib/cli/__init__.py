@@ -1,4 +1,4 @@
-"""The thin face of the library: `python -m DeepImagingLib run | batch | models | info`."""
+"""The thin face of the library: `python -m DeepImagingLib run | batch | models | train | info`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from DeepImagingLib.cli.console import Parser, guarded, set_up_logging
 from DeepImagingLib.cli.info import add_info
 from DeepImagingLib.cli.models import add_models
 from DeepImagingLib.cli.run import add_run
+from DeepImagingLib.cli.train import add_train
 
 DESCRIPTION = "Run MONAI bundles on medical images and write what 3D Slicer opens."
 
@@ -34,5 +35,6 @@ def _parser() -> argparse.ArgumentParser:
     add_run(commands.add_parser("run", help="run a bundle on one study"))
     add_batch(commands.add_parser("batch", help="run a bundle on many studies"))
     add_models(commands.add_parser("models", help="tell what bundles are there, add and remove your own"))
+    add_train(commands.add_parser("train", help="train a model by its recipe"))
     add_info(commands.add_parser("info", help="tell versions, device and folders"))
     return parser

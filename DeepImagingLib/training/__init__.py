@@ -1,4 +1,24 @@
-"""Train and fine-tune networks; what comes out is a plain MONAI bundle.
+"""Train networks by recipes; what comes out is a plain MONAI bundle.
 
-Each script trains one shipped model from phantoms and writes what it measured into the bundle's metadata.
+A recipe is a bundle with `configs/train.json`: MONAI's transforms, network and inferer, torch's loss, optimizer and
+schedule by their names, and a `trainer`. `python -m DeepImagingLib train` and MONAI's own `monai.bundle run` take the
+same file.
 """
+
+from DeepImagingLib.training.draws import Shuffled
+from DeepImagingLib.training.losses import PresentDiceCELoss
+from DeepImagingLib.training.phantom_patches import PhantomCases, PhantomPatches
+from DeepImagingLib.training.recipe import Recipe, load_recipe
+from DeepImagingLib.training.scans import Scans
+from DeepImagingLib.training.trainer import Trainer
+
+__all__ = [
+    "PhantomCases",
+    "PhantomPatches",
+    "PresentDiceCELoss",
+    "Recipe",
+    "Scans",
+    "Shuffled",
+    "Trainer",
+    "load_recipe",
+]

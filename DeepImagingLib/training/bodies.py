@@ -1,0 +1,117 @@
+"""A pool of phantoms' label maps: drawn by several processes, packed in memory, kept on disk only where asked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from io import BytesIO
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from DeepImagingLib import phantoms
+from DeepImagingLib.errors import WorkerError
+from DeepImagingLib.phantoms import torso_ct
+
+Bytes = npt.NDArray[np.uint8]
+Triple = tuple[float, float, float]
+
+WORTH_PROCESSES = 6  # bodies from which on it pays to start processes
+
+
+class Body:
+    """A phantom's materials and organs, (I, J, K) each, as few bytes: a pool of hundreds fits into memory.
+
+    Args:
+        materials, organs: The volumes.
+        affine: IJK→RAS in mm.
+    """
+
+    def __init__(self, materials: Bytes, organs: Bytes, affine: npt.NDArray[np.float64]) -> None:
+        self.shape = materials.shape
+        self.affine = affine
+        self._packed = zlib.compress(np.stack([materials, organs]).tobytes(), 1)
+
+    def unpack(self) -> tuple[Bytes, Bytes]:
+        """Return materials and organs."""
+        both = np.frombuffer(zlib.decompress(self._packed), np.uint8).reshape(2, *self.shape)
+        return both[0], both[1]
+
+
+def draw_bodies(
+    seeds: Sequence[int],
+    spacing: Triple,
+    field_of_view: Triple,
+    cache: str | os.PathLike[str] | None,
+    tell: Callable[[float], None],
+) -> list[Body]:
+    """Return a body for each seed, drawn on all cores.
+
+    Args:
+        seeds: Of `phantoms.torso_ct.draw`.
+        spacing: Voxel size in mm.
+        field_of_view: Size in mm.
+        cache: Folder where bodies are kept for other runs; what another version of the phantoms drew is not taken.
+        tell: Called with the share that is done; may raise to stop.
+
+    Raises:
+        WorkerError: A process that draws was ended.
+    """
+    folder = _cache_folder(Path(cache), spacing, field_of_view) if cache else None
+    one = partial(_drawn, spacing=spacing, field_of_view=field_of_view, folder=folder)
+    if len(seeds) < WORTH_PROCESSES:
+        return [_told(one(seed), (n + 1) / len(seeds), tell) for n, seed in enumerate(seeds)]
+    with ProcessPoolExecutor(_cores(), get_context("spawn"), _leave_signals_alone) as pool:
+        try:
+            return [_told(body, (n + 1) / len(seeds), tell) for n, body in enumerate(pool.map(one, seeds))]
+        except BrokenProcessPool as error:
+            raise WorkerError("A process that draws phantoms was ended; is there memory enough?") from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _told(body: Body, share: float, tell: Callable[[float], None]) -> Body:
+    tell(share)
+    return body
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _leave_signals_alone() -> None:
+    """Ctrl-C goes to all processes of a terminal; what to do about it is the parent's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _drawn(seed: int, spacing: Triple, field_of_view: Triple, folder: Path | None) -> Body:
+    if folder is None:
+        return Body(*torso_ct.draw(seed, spacing, field_of_view))
+    path = folder / f"{seed}.npz"
+    if not path.exists():
+        materials, organs, affine = torso_ct.draw(seed, spacing, field_of_view)
+        file = BytesIO()
+        np.savez_compressed(file, materials=materials, organs=organs, affine=affine)
+        partly = path.with_suffix(f".{os.getpid()}")
+        partly.write_bytes(file.getvalue())
+        os.replace(partly, path)
+    with np.load(path) as kept:
+        return Body(kept["materials"], kept["organs"], kept["affine"])
+
+
+def _cache_folder(cache: Path, spacing: Triple, field_of_view: Triple) -> Path:
+    """Return a folder of its own for each way of drawing: the code of the phantoms, the grid."""
+    digest = hashlib.sha256(repr((tuple(spacing), tuple(field_of_view))).encode())
+    for path in sorted(Path(phantoms.__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    folder = cache / digest.hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

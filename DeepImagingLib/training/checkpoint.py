@@ -1,0 +1,48 @@
+"""Checkpoints that are whole at any moment: written beside their place, then moved onto it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from DeepImagingLib.errors import InputError, OutputError
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Write a file that appears at `path` at once, or not at all, be the process killed or the power lost.
+
+    Raises:
+        OutputError: The disk is full, or doesn't let us.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+            write(file)  # type: ignore[arg-type]  # a wrapper that is one in all but its type
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(file.name, path)
+    except OSError as error:
+        raise OutputError(f"{path.name} can't be written ({error.strerror}); is there room on the disk?") from error
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint of tensors and plain values."""
+    write_whole(path, lambda file: torch.save(state, file))
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint.
+
+    Raises:
+        InputError: It can't be read.
+    """
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:
+        raise InputError(
+            f"The checkpoint {path} can't be read ({type(error).__name__}); begin in a new folder."
+        ) from error

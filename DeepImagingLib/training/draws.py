@@ -1,0 +1,42 @@
+"""Data by number: item n is a function of a seed and n, so that a run that is resumed sees what it would have seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from monai.transforms import Randomizable
+from torch.utils.data import Dataset
+
+from DeepImagingLib.training.validate import Items
+
+Item = Mapping[str, Any]
+Transform = Callable[[Any], Item]
+
+
+def seeded(transform: Transform, rng: np.random.Generator) -> Transform:
+    """Return MONAI's transform, a whole chain say, with its random numbers drawn from `rng`."""
+    if isinstance(transform, Randomizable):
+        transform.set_random_state(seed=int(rng.integers(2**32)))
+    return transform
+
+
+class Shuffled(Dataset[Item]):
+    """A finite data set without end: in each turn all of it, in another order.
+
+    Args:
+        data: Items by number, such as `monai.data.Dataset` or `CacheDataset`, without random transforms.
+        transform: Random transforms of each item.
+        seed: Of order and transforms.
+    """
+
+    def __init__(self, data: Items, transform: Transform | None = None, seed: int = 0) -> None:
+        self.data, self.transform, self.seed = data, transform, seed
+
+    def __getitem__(self, number: int) -> Item:
+        """Return the item of that number, from 0 on."""
+        turn, place = divmod(number, len(self.data))
+        order = np.random.default_rng([self.seed, 0, turn]).permutation(len(self.data))
+        item = self.data[int(order[place])]
+        return seeded(self.transform, np.random.default_rng([self.seed, 1, number]))(item) if self.transform else item

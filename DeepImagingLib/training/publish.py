@@ -1,0 +1,117 @@
+"""From trained weights to a MONAI bundle that tells how it was made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import monai
+import numpy as np
+import torch
+
+from DeepImagingLib.bundles.metadata import entries
+from DeepImagingLib.bundles.source import read_source
+from DeepImagingLib.training.checkpoint import write_whole
+from DeepImagingLib.training.curves import Row
+
+SHARED = ("network_def", "inferer")
+"""What the bundle's inference takes over from the recipe, so that the two can't disagree."""
+
+TAKEN = ("configs", "docs", "scripts")
+MOST_POINTS = 60  # of the curve in the metadata; the whole of it is in curve.csv
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a bundle tells of its training.
+
+    Attributes:
+        labels: Number of each channel → name.
+        metrics: "SET: LABEL" → Dice of the published weights.
+        rows: Of the curve.
+        facts: Steps, seed, minutes and the like.
+    """
+
+    labels: Mapping[int, str]
+    metrics: Mapping[str, float]
+    rows: Sequence[Row]
+    facts: Mapping[str, Any]
+
+
+def publish(recipe: Path, output: Path, weights: Mapping[str, torch.Tensor], account: Account) -> None:
+    """Write the bundle: the recipe's configs, the weights in half precision, and what was measured.
+
+    Args:
+        recipe: Folder of the recipe.
+        output: Folder of the new bundle.
+        weights: Of the network.
+        account: For the metadata.
+    """
+    for name in TAKEN:
+        if (recipe / name).is_dir():
+            shutil.copytree(
+                recipe / name, output / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+            )
+    if (recipe / "LICENSE").is_file():
+        shutil.copyfile(recipe / "LICENSE", output / "LICENSE")
+    (output / "models").mkdir(exist_ok=True)
+    half = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    half = {name: value.contiguous() for name, value in half.items()}
+    write_whole(output / "models" / "model.pt", lambda file: torch.save(half, file))
+    _share(output)
+    path = output / "configs" / "metadata.json"
+    metadata = read_source(path, output).config if path.is_file() else {}
+    _write(path, _told(metadata, account))
+
+
+def _share(output: Path) -> None:
+    """Give inference the recipe's network and inferer, where they are plain settings."""
+    configs = output / "configs"
+    inference = configs / "inference.json"
+    recipe = next(configs.glob("train.*"), None)
+    if not inference.is_file() or recipe is None:
+        return
+    config, source = read_source(inference, output).config, read_source(recipe, output).config
+    shared = {key: source[key] for key in SHARED if key in source and key in config and _is_plain(source[key])}
+    _write(inference, {**config, **shared})
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether nothing within refers to anything else of its config."""
+    if isinstance(value, (dict, list)):
+        return all(map(_is_plain, value.values() if isinstance(value, dict) else value))
+    return not (isinstance(value, str) and value[:1] in ("@", "$", "%"))
+
+
+def _told(metadata: dict[str, Any], account: Account) -> dict[str, Any]:
+    """Return metadata with channels, metrics, versions, and how the training went."""
+    for output in entries(metadata, "outputs").values():
+        output["num_channels"] = len(account.labels)  # type: ignore[index]  # read from JSON: a dict
+        output["channel_def"] = {str(n): name for n, name in account.labels.items()}  # type: ignore[index]
+    versions = {"monai": monai.__version__, "pytorch": torch.__version__.partition("+")[0], "numpy": np.__version__}
+    return {
+        **metadata,
+        **{f"{name}_version": version for name, version in versions.items()},
+        "eval_metrics": {f"dice, {name}": round(value, 3) for name, value in account.metrics.items()},
+        "training": {**account.facts, "curve": _thinned(account.rows)},
+    }
+
+
+def _thinned(rows: Sequence[Row]) -> list[dict[str, float]]:
+    """Return some rows, from the first to the last, with step, loss and the means of validation alone."""
+    kept = [rows[n] for n in sorted({round(n) for n in np.linspace(0, len(rows) - 1, MOST_POINTS)})] if rows else []
+    validated = [row for row in rows if any(name.endswith(": mean") for name in row)][-MOST_POINTS:]
+    chosen = sorted({id(row): row for row in [*kept, *validated]}.values(), key=lambda row: row["step"])
+    return [
+        {name: round(value, 4) for name, value in row.items() if name in ("step", "loss") or name.endswith(": mean")}
+        for row in chosen
+    ]
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(content, indent=4, ensure_ascii=False) + "\n"
+    write_whole(path, lambda file: file.write(text.encode()))

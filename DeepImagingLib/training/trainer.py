@@ -1,0 +1,368 @@
+"""The training loop: any network, loss, optimizer and data, to a MONAI bundle that runs."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data.utils import list_data_collate
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from DeepImagingLib.errors import CancelledError, DeepImagingError, InputError
+from DeepImagingLib.inference.progress import Monitor
+from DeepImagingLib.training import checkpoint
+from DeepImagingLib.training.course import Clock, Course
+from DeepImagingLib.training.curves import write_curves
+from DeepImagingLib.training.pace import Pace
+from DeepImagingLib.training.precision import Loss, autocast, half_pays, laid_out, lay_out
+from DeepImagingLib.training.publish import Account, publish
+from DeepImagingLib.training.validate import MEAN, Inferer, Items, measure
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "training"
+"""Where checkpoints and curves lie within the output."""
+
+PRECISIONS = ("auto", "full", "half")
+ROW_EVERY = 20  # steps that a row of the curve is the mean of
+MOST_SKIPPED = 100  # steps in a row that may have no finite gradient
+CLOSING_SECONDS = 5.0  # kept for writing the bundle when a deadline is near
+
+
+@dataclass
+class Trainer:
+    """Trains a network and leaves a bundle; a config makes it, and its `run` calls `run`.
+
+    Attributes:
+        network: On `device`.
+        loss: Of logits (B, K, ...) and labels (B, 1, ...).
+        optimizer: Of the network's parameters.
+        data: {"image", "label"} by number, without end, such as `PhantomPatches` or `Shuffled`.
+        labels: Number of each channel → name; 0 is the background.
+        inferer: Runs the network over whole images, for validation.
+        validation: Data sets to measure Dice on, by name; where there are several, the mean of their means counts.
+        output: Folder of the bundle to make; checkpoints and curves go into its folder `training`.
+        bundle: Folder of the recipe, whose configs the new bundle takes over.
+        steps: Of the schedule, and of a run without a deadline.
+        lr_scheduler: Of the optimizer, over `steps` steps.
+        device: Where to compute.
+        seed: Told in the metadata; the config seeds torch before it makes the network.
+        batch_size: Items a step.
+        workers: Processes that prepare items; with none, they are prepared between the steps.
+        validate_every: Steps from one validation to the next.
+        patience: Validations without a better Dice after which a run ends early; None never does.
+        average: Decay of the running average of weights that is validated and published; 0 takes the weights as they
+            are.
+        clip: Largest norm of a gradient.
+        precision: "full", "half" (bfloat16, channels last), or "auto": what is quicker here.
+        checkpoint_seconds: From one checkpoint to the next.
+        resume: Go on where an earlier run in `output` was stopped.
+        minutes: Time for all of `run`, from which the number of steps follows; None takes `steps`.
+    """
+
+    network: torch.nn.Module
+    loss: Loss
+    optimizer: torch.optim.Optimizer
+    data: Dataset[Any]
+    labels: Mapping[int | str, str]
+    inferer: Inferer
+    validation: Mapping[str, Items]
+    output: str
+    bundle: str
+    steps: int
+    lr_scheduler: torch.optim.lr_scheduler.LRScheduler | None = None
+    device: torch.device | str = "cpu"
+    seed: int = 0
+    batch_size: int = 1
+    workers: int = 0
+    validate_every: int = 1000
+    patience: int | None = None
+    average: float = 0.999
+    clip: float = 3.0
+    precision: str = "auto"
+    checkpoint_seconds: float = 60.0
+    resume: bool = False
+    minutes: float | None = None
+
+    def run(self, monitor: Monitor | None = None) -> Path:
+        """Train, and write the bundle; returns its folder.
+
+        What an unbroken run ends with, a resumed one does too, to the bit on a CPU with the same number of threads.
+
+        Raises:
+            InputError: A setting, or the output folder, can't be used.
+            CancelledError: The user stopped; a checkpoint was left.
+        """
+        begun = time.monotonic()
+        self._monitor = monitor or Monitor()
+        self._deadline = begun + 60 * self.minutes if self.minutes is not None else None
+        self._device = torch.device(self.device)
+        self._names = {int(number): name for number, name in self.labels.items()}
+        self._folder = self._opened()
+        self._prepare()
+        self._start()
+        self._clock = Clock(self.course.seconds)
+        if self.course.step == 0:
+            self._validate()  # a recipe that can't be validated should fail now, and not in an hour
+            self._save()
+        try:
+            with self._monitor.stage("training"):
+                self._train()
+        except CancelledError as error:
+            raise CancelledError(
+                f"Training was stopped after {self.course.step} steps; go on with --resume."
+            ) from error
+        return self._publish()
+
+    def _opened(self) -> Path:
+        """Return the folder for checkpoints, made if need be; a foreign folder is left alone."""
+        if self.precision not in PRECISIONS:
+            raise InputError(f"The precision {self.precision!r} is none of {', '.join(PRECISIONS)}.")
+        if self.minutes is not None and not self.minutes > 0:
+            raise InputError(f"There is no training in {self.minutes:g} minutes; give it more.")
+        if not (Path(self.bundle) / "configs").is_dir():
+            raise InputError(f"{self.bundle} is no bundle's folder; name that of the recipe (`bundle_root`).")
+        output = Path(self.output)
+        folder = output / FOLDER
+        try:
+            holds_something = output.exists() and any(output.iterdir())
+            if holds_something and not folder.is_dir():
+                raise InputError(f"The folder {output} holds something that is no training; name an empty one.")
+            if holds_something and not self.resume:
+                raise InputError(
+                    f"The folder {output} holds a training already; go on with it (--resume) or name another."
+                )
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"The folder {output} can't be used ({error.strerror}); name another.") from error
+        return folder
+
+    def _prepare(self) -> None:
+        """Let data sets that have to make something first do so."""
+        self.validation = {name: cases for name, cases in self.validation.items() if len(cases)}
+        if not self.validation:
+            raise InputError("The recipe has nothing to validate on; give it held-out cases under `validation`.")
+        for name, data in {"training data": self.data, **self.validation}.items():
+            if prepare := getattr(data, "prepare", None):
+                with self._monitor.stage(f"preparing {name}"):
+                    prepare(self._monitor.update)
+
+    def _start(self) -> None:
+        """Begin anew, or where the last checkpoint was written."""
+        saved = checkpoint.load(self._folder / "last.pt") if (self._folder / "last.pt").is_file() else None
+        half = saved["course"]["half"] if saved else self._chosen_precision()
+        self.course = Course(Pace(self.steps, self.steps), half)
+        lay_out(self.network, half, self._first().dim())
+        self.averaged = AveragedModel(self.network, multi_avg_fn=_running_average(self.average))
+        if saved:
+            self._restore(saved)
+
+    def _first(self) -> torch.Tensor:
+        return list_data_collate([self.data[0]])["image"]
+
+    def _chosen_precision(self) -> bool:
+        if self.precision != "auto":
+            return self.precision == "half"
+        batch = list_data_collate([self.data[n] for n in range(self.batch_size)])
+        half = half_pays(self.network, self.loss, *self._moved(batch))
+        logger.info("steps are computed in %s", "bfloat16" if half else "float32")
+        return half
+
+    def _moved(self, batch: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        image, label = (torch.as_tensor(batch[key]).to(self._device, non_blocking=True) for key in ("image", "label"))
+        return image.as_subclass(torch.Tensor), label.as_subclass(torch.Tensor)
+
+    # --- steps ---
+
+    def _train(self) -> None:
+        course, clock = self.course, self._clock
+        first, saved, skipped_in_a_row = course.step, clock(), 0
+        clock.start()
+        self.network.train()
+        for batch in self._batches(first):
+            if self._is_over:
+                break
+            skipped_in_a_row = 0 if self._step(batch) else skipped_in_a_row + 1
+            if skipped_in_a_row >= MOST_SKIPPED:
+                raise DeepImagingError(
+                    f"The gradient was not finite for {MOST_SKIPPED} steps; lower the recipe's learning rate."
+                )
+            course.seconds = clock()
+            self._fit_pace(course.step - first)
+            if course.step % ROW_EVERY == 0:
+                course.add_row(self._learning_rate)
+            if course.step % self.validate_every == 0 or self._is_over:
+                self._validate()
+            if self._is_over or clock() - saved >= self.checkpoint_seconds:
+                self._save()
+                saved = clock()
+            self._report((course.step - first) / max(1, course.pace.total - first))
+
+    def _report(self, fraction: float) -> None:
+        try:
+            self._monitor.update(fraction)
+        except CancelledError:
+            self._save()
+            raise
+
+    @property
+    def _is_over(self) -> bool:
+        course = self.course
+        return course.step >= course.pace.total or (self.patience is not None and course.fruitless >= self.patience)
+
+    def _batches(self, first: int) -> Iterator[Mapping[str, torch.Tensor]]:
+        """Yield batches from step `first` on: the same whatever the number of processes that make them."""
+        loader = DataLoader(
+            self.data,
+            self.batch_size,
+            sampler=_From(first * self.batch_size),
+            num_workers=self.workers,
+            collate_fn=list_data_collate,
+            pin_memory=self._device.type == "cuda",
+            generator=torch.Generator(),  # not torch's own: what the network draws must not depend on the loader
+        )
+        return iter(loader)
+
+    def _step(self, batch: Mapping[str, torch.Tensor]) -> bool:
+        """Take one step; False where the gradient isn't finite and the weights were left as they are."""
+        course = self.course
+        image, label = self._moved(batch)
+        with autocast(self._device, course.half):
+            logits = self.network(laid_out(image, course.half))
+        loss = self.loss(logits.float(), label)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # not typed in torch
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
+        finite = bool(torch.isfinite(norm))
+        if finite:
+            self.optimizer.step()
+            self.averaged.update_parameters(self.network)
+            course.losses.append(float(loss.detach()))
+        course.skipped += not finite
+        before = course.pace.position(course.step)
+        course.step += 1
+        for _ in range(course.pace.position(course.step) - before if self.lr_scheduler else 0):
+            self.lr_scheduler.step()  # type: ignore[union-attr]  # there is one
+        return finite
+
+    def _fit_pace(self, done: int) -> None:
+        """Have the run end when its time does: as many steps as fit beside the validations."""
+        if self._deadline is None:
+            return
+        validation = self._clock.last_aside
+        a_step = self._clock.of_steps() / done + validation / self.validate_every
+        left = self._deadline - time.monotonic() - validation - CLOSING_SECONDS
+        self.course.pace.refit(self.course.step, left / a_step)
+
+    @property
+    def _learning_rate(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    # --- validation ---
+
+    def _validate(self) -> None:
+        course = self.course
+        if not course.rows or course.rows[-1]["step"] != course.step:
+            course.add_row(self._learning_rate)
+        with self._clock.aside():
+            found = {name: self._measured(cases) for name, cases in self.validation.items()}
+        score = float(np.mean([dice[MEAN] for dice in found.values()]))
+        flat = {f"{name}: {label}": value for name, dice in found.items() for label, value in dice.items()}
+        if course.judge(flat, score):
+            checkpoint.save(self._folder / "best.pt", {"network": self._answering.state_dict(), "step": course.step})
+        logger.info("step %d: Dice %.3f, best %.3f at step %d", course.step, score, course.best, course.best_step)
+        write_curves(self._folder, course.rows)
+
+    def _measured(self, cases: Items) -> dict[str, float]:
+        way = (self.inferer, self._device, self.course.half, lambda _: self._monitor.ask())
+        return measure(self._answering, cases, self._names, *way)
+
+    @property
+    def _answering(self) -> torch.nn.Module:
+        """The network that is validated and published: the average, once there is one."""
+        return self.averaged.module if self.average and self.averaged.n_averaged else self.network
+
+    # --- state ---
+
+    def _save(self) -> None:
+        state = {
+            "course": self.course.as_plain(),
+            "network": self.network.state_dict(),
+            "average": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.lr_scheduler.state_dict() if self.lr_scheduler else {},
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
+        }
+        checkpoint.save(self._folder / "last.pt", state)
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        try:
+            self.network.load_state_dict(state["network"])
+            self.averaged.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise InputError("The recipe changed since this training began; begin in a new folder.") from error
+        if self.lr_scheduler:
+            self.lr_scheduler.load_state_dict(dict(state["scheduler"]))
+        torch.set_rng_state(state["random"])
+        if state["random_cuda"] is not None and self._device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_cuda"], self._device)
+        self.course = Course.from_plain(state["course"])
+
+    def _publish(self) -> Path:
+        course = self.course
+        best = checkpoint.load(self._folder / "best.pt")
+        account = Account(
+            labels=self._names,
+            metrics=course.metrics,
+            rows=course.rows,
+            facts={
+                "steps": course.step,
+                "published_step": course.best_step,
+                "skipped_steps": course.skipped,
+                "minutes": round(course.seconds / 60, 1),
+                "seed": self.seed,
+                "batch_size": self.batch_size,
+                "precision": "bfloat16" if course.half else "float32",
+                "device": self._device.type,
+                "threads": torch.get_num_threads(),
+            },
+        )
+        with self._monitor.stage("writing the bundle"):
+            publish(Path(self.bundle), Path(self.output), best["network"], account)
+        return Path(self.output)
+
+
+class _From(Sampler[int]):
+    """Numbers without end, from the first that a resumed run has not seen."""
+
+    def __init__(self, first: int) -> None:
+        self._first = first
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count(self._first)
+
+
+Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
+
+
+def _running_average(decay: float) -> Callable[[Tensors, Tensors, torch.Tensor | int], None]:
+    """Return how weights are averaged; it forgets faster at first, when weights are far from where they will be."""
+
+    def update(averaged: Tensors, new: Tensors, count: torch.Tensor | int) -> None:
+        number = int(count)
+        keep = min(decay, (1 + number) / (10 + number))
+        for mean, value in zip(averaged, new, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - keep)
+
+    return torch.no_grad()(update)

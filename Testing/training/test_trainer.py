@@ -1,0 +1,183 @@
+"""A training leaves a bundle that runs, can be killed at any moment, and ends in time."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from DeepImagingLib import run
+from DeepImagingLib.errors import CancelledError, DeepImagingError, InputError
+from DeepImagingLib.inference.progress import Monitor
+from DeepImagingLib.phantoms import torso_ct
+from Testing.training import tiny
+from Testing.training.conftest import make_trainer
+
+ROOT = Path(__file__).parents[2]
+
+
+def weights(output: Path, checkpoint: str = "last.pt") -> dict[str, torch.Tensor]:
+    """The weights of a checkpoint."""
+    state = torch.load(output / "training" / checkpoint, weights_only=True)["network"]
+    assert isinstance(state, dict)
+    return state
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    """Tell whether two sets of weights are the same to the bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+class TestTheBundle:
+    def test_it_runs_and_names_what_it_finds(self, trained: Path) -> None:
+        images, _ = torso_ct.sample(1_000_002, (20.0, 20.0, 20.0))
+        result = run(trained, images["ct"])
+        recipe = json.loads((trained / "configs" / "train.json").read_text(encoding="utf-8"))
+        assert [segment.name for segment in result.segments] == list(recipe["labels"].values())[1:]
+
+    def test_its_weights_are_the_best_ones_in_half_precision(self, trained: Path) -> None:
+        published = torch.load(trained / "models" / "model.pt", weights_only=True)
+        best = weights(trained, "best.pt")
+        assert all(published[name].dtype == torch.float16 for name in best)
+        assert same(published, {name: value.half() for name, value in best.items()})
+
+    def test_its_metadata_tells_how_it_was_made(self, trained: Path) -> None:
+        metadata = json.loads((trained / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        told = metadata["training"]
+        assert (told["steps"], told["seed"], told["precision"]) == (12, 0, "float32")
+        assert metadata["pytorch_version"] == torch.__version__.partition("+")[0]
+        assert "dice, phantoms: mean" in metadata["eval_metrics"]
+        assert told["curve"][-1]["step"] == 12
+
+    def test_its_curve_is_a_table_and_a_picture(self, trained: Path) -> None:
+        rows = list(csv.DictReader((trained / "training" / "curve.csv").open(encoding="utf-8")))
+        assert [int(row["step"]) for row in rows] == [0, 4, 8, 12]
+        assert all(0 <= float(row["phantoms: mean"]) <= 1 for row in rows)
+        assert (trained / "training" / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+class TestGoingOn:
+    def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(
+        self, recipe: Path, trained: Path, tmp_path: Path
+    ) -> None:
+        output = tmp_path / "killed"
+        words = [sys.executable, "-c", CHILD, str(recipe), str(output)]
+        child = subprocess.Popen(words, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        try:
+            step = _wait_for_steps(child, output, 3)
+        finally:
+            os.kill(child.pid, signal.SIGKILL)
+            child.wait()
+        assert 3 <= step < 12
+        make_trainer(recipe, output, resume=True).run()
+        assert same(weights(output), weights(trained))
+        assert same(weights(output, "best.pt"), weights(trained, "best.pt"))
+
+    def test_a_cancelled_run_says_how_to_go_on_and_does(self, recipe: Path, trained: Path, tmp_path: Path) -> None:
+        trainer = make_trainer(recipe, tmp_path / "bundle")
+        with pytest.raises(CancelledError, match=r"after 5 steps.*--resume"):
+            trainer.run(Monitor(cancel=lambda: hasattr(trainer, "course") and trainer.course.step == 5))
+        make_trainer(recipe, tmp_path / "bundle", resume=True).run()
+        assert same(weights(tmp_path / "bundle"), weights(trained))
+
+    def test_what_is_there_is_not_overwritten_without_being_asked(self, recipe: Path, trained: Path) -> None:
+        with pytest.raises(InputError, match="--resume"):
+            make_trainer(recipe, trained).run()
+
+    def test_a_foreign_folder_is_left_alone(self, recipe: Path, tmp_path: Path) -> None:
+        (tmp_path / "letter.txt").write_text("dear")
+        with pytest.raises(InputError, match="no training"):
+            make_trainer(recipe, tmp_path, resume=True).run()
+        assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from DeepImagingLib.inference.progress import Monitor
+from Testing.training.conftest import make_trainer
+def slowly(progress):
+    time.sleep(0.2 if progress.stage == "training" else 0)  # so that there is a moment to be killed in
+make_trainer(Path(sys.argv[1]), Path(sys.argv[2])).run(Monitor(slowly))
+"""
+
+
+def _wait_for_steps(child: subprocess.Popen[bytes], output: Path, steps: int) -> int:
+    """Return the step of the last checkpoint, once it is one of so many steps."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until and child.poll() is None:
+        if (output / "training" / "last.pt").is_file():
+            state = torch.load(output / "training" / "last.pt", weights_only=True)
+            if state["course"]["step"] >= steps:
+                return int(state["course"]["step"])
+        time.sleep(0.05)
+    raise AssertionError(f"the child ended with {child.poll()}, or took too long")
+
+
+class TestEnding:
+    def test_a_run_of_some_seconds_ends_in_them_with_its_schedule_at_its_end(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("DeepImagingLib.training.trainer.CLOSING_SECONDS", 1.0)
+        recipe = tiny.write(tmp_path / "recipe", validate_every=100_000, checkpoint_seconds=60.0)
+        trainer = make_trainer(recipe, tmp_path / "bundle", steps=100_000, minutes=0.15)
+        begun = time.monotonic()
+        trainer.run()
+        assert time.monotonic() - begun < 10.5
+        assert 10 < trainer.course.step < 100_000
+        assert trainer.optimizer.param_groups[0]["lr"] < 1e-4  # from 3e-3
+
+    def test_a_run_that_gets_no_better_ends_early(self, tmp_path: Path) -> None:
+        recipe = tiny.write(tmp_path / "recipe", patience=1, validate_every=1, clip=1e-9, average=0)
+        trainer = make_trainer(recipe, tmp_path / "bundle", steps=1000)
+        trainer.optimizer.param_groups[0].update(lr=0.0)
+        trainer.lr_scheduler = None
+        trainer.run()
+        assert trainer.course.step == 1
+
+    def test_a_step_without_a_finite_gradient_leaves_the_weights_as_they_are(
+        self, recipe: Path, tmp_path: Path
+    ) -> None:
+        trainer = make_trainer(recipe, tmp_path / "bundle")
+        before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+        loss = trainer.loss
+        trainer.loss = lambda logits, label: loss(logits, label) * torch.nan
+        trainer.run()
+        assert trainer.course.skipped == 12
+        assert same(trainer.network.state_dict(), before)
+
+    def test_a_run_in_which_no_gradient_is_finite_is_given_up(
+        self, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("DeepImagingLib.training.trainer.MOST_SKIPPED", 3)
+        trainer = make_trainer(recipe, tmp_path / "bundle")
+        loss = trainer.loss
+        trainer.loss = lambda logits, label: loss(logits, label) * torch.inf
+        with pytest.raises(DeepImagingError, match="not finite for 3 steps"):
+            trainer.run()
+
+
+def test_the_number_of_processes_that_make_patches_changes_nothing(trained: Path, tmp_path: Path) -> None:
+    recipe = tiny.write(tmp_path / "recipe", workers=1)
+    make_trainer(recipe, tmp_path / "bundle").run()
+    assert same(weights(tmp_path / "bundle"), weights(trained))
+
+
+def test_monai_runs_the_same_file(recipe: Path, trained: Path, tmp_path: Path) -> None:
+    settings = {"bundle_root": str(recipe), "output_dir": str(tmp_path / "bundle"), "device": "cpu"}
+    script = f"from monai.bundle import run; run(config_file={str(recipe / 'configs' / 'train.json')!r}, **{settings})"
+    words = [sys.executable, "-c", script]  # what `python -m monai.bundle run` does, without its reader of words
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert same(weights(tmp_path / "bundle"), weights(trained))
