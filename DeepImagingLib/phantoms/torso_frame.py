@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import CubicSpline
 
-from DeepImagingLib.phantoms.shapes import Field, Mask, Point, Space
+from DeepImagingLib.phantoms.shapes import REACH_MM, Field, Mask, Point, Space
 
 SACRUM_Z = 88.0
 """Where the sacrum ends and the lumbar spine begins."""
@@ -187,14 +187,14 @@ class Frame(Space):
         width[:5] *= hips
         width[4:6] *= waist
         width[8:12] *= shoulders
-        depth = np.array((80, 90, 98, 95, 84, 92, 103, 106, 95, 80, 70, 62, 60, 62), float)
+        depth = np.array((80, 90, 98, 95, 84, 92, 103, 104, 88, 74, 68, 62, 60, 62), float)
         self._wall_z, jitter = z, self.rng.uniform(0.96, 1.04, (2, len(z)))
         self._wall_width, self._wall_depth = width * jitter[0], depth * jitter[1] * self.depth
         self._sag = (self.between(0, 1) * 18 + 30 * self.visceral_fat**1.5, self.between(70, 110))
         sag = self._sag[0] * np.exp(-(((self.z - 150) / self._sag[1]) ** 2))
         self._belly = (sag * (self.y > 0)).astype(np.float32)
         depth_here = self.along_z(z, self._wall_depth) + self._belly
-        shift = self.along_z((480, 540, 600, 660), (0, -8, -16, -14))
+        shift = self.along_z((430, 490, 540, 600, 660), (0, -6, -12, -16, -14))
         trunk = self._superellipse(self.along_z(z, self._wall_width), depth_here, self._power, shift)
         trunk = np.maximum(trunk, -92 - self.z)
         self.muscle: Field = trunk
@@ -208,17 +208,22 @@ class Frame(Space):
             seat = self.ellipsoid((side * 66, -66 * self.depth, 10), (66, 44 * strong, 92), reach=110)
             for part in (leg, seat * np.float32(1.3)):  # an ellipsoid's distance is too short along its long axes
                 self.muscle = _blend(self.muscle, part.astype(np.float32), 24)
-            self._shape_chest_muscles(side, 30.0 if raised else 0.0)
+        self._shape_chest_muscles(30.0 if raised else 0.0)
 
-    def _shape_chest_muscles(self, side: int, lift: float) -> None:
-        """What bulges over the rib cage: the chest muscle in front, those of shoulder blade and back behind."""
+    def _shape_chest_muscles(self, lift: float) -> None:
+        """What bulges over the rib cage: the chest muscle in front, those of blade, back and spine behind."""
         strong, deep = self.build.muscle, self.depth
-        breast = ((side * 78, 72 * deep, 448 + lift / 2), (62, self.between(28, 42) * strong, 66), -side * 0.45)
-        blade = ((side * 108, -58 * deep, 458 + lift), (58, self.between(38, 52) * strong, 82), side * 0.5)
-        broad = ((side * 118, -46 * deep, 385), (40, self.between(26, 46) * strong, 90), side * 0.9)
-        for center, radii, turn in (breast, blade, broad):
-            bulge = self.ellipsoid(center, radii, turn=turn, reach=60)
-            self.muscle = _blend(self.muscle, bulge * np.float32(1.3), 20)
+        thick = [self.between(*span) * strong for span in ((26, 40), (38, 52), (26, 46), (19, 25))]
+        parts = []
+        for side in (-1, 1):
+            breast = ((side * 74, 66 * deep, 440 + lift / 3), (68, thick[0], 62), -0.4)
+            blade = ((side * 108, -58 * deep, 458 + lift), (58, thick[1], 82), 0.5)
+            broad = ((side * 118, -46 * deep, 385), (40, thick[2], 90), 0.9)
+            for center, radii, turn in (breast, blade, broad):
+                parts.append(self.ellipsoid(center, radii, turn=side * turn, reach=60) * np.float32(1.3))
+            path = [(self.spine_x_at(z) + side * 30, self.spine_y_at(z) - 31, z) for z in np.arange(230.0, 560, 40)]
+            parts.append(self.tube(path, [thick[3]] * len(path), reach=REACH_MM))
+        self.muscle = _blend(self.muscle, np.minimum.reduce(parts), 24)
 
     def _superellipse(self, width: Field, depth: Field, power: float, y: Field | float = 0.0) -> Field:
         """Return the distance to an upright superelliptic column, to first order."""

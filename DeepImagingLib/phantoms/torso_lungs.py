@@ -23,11 +23,13 @@ def hilum(heart: Heart, side: int) -> Point:
 
 
 def paint_lungs(torso: Torso, heart: Heart) -> None:
-    """All the space between wall, diaphragm and mediastinum; the rest of the chest starts as fat."""
+    """All the space between wall, diaphragm and mediastinum; the rest of the chest starts as fat with lymph nodes."""
     torso.paint(torso.thorax, Material.FAT)
     torso.paint(torso.thorax & (torso.z > torso.apex_z - 4), Material.MUSCLE)
     rest = np.maximum(torso.cavity + torso.between(2, 3.5), torso.dome + torso.between(1, 3) - torso.z)
     lungs = np.maximum(np.maximum(rest, -_mediastinum(torso, heart)), torso.z - torso.apex_z) < 0
+    nodes = torso.thorax & (torso.bumps(9, 1) > torso.between(1.5, 3)) & (torso.z > heart.center[2] + 35)
+    torso.paint(nodes & (np.abs(torso.x) < 45), Material.SOFT)
     middle = torso.x > torso.along_z((torso.dome_z, heart.center[2] + 40, torso.apex_z), (-4, 0, 0))
     sides = {1: lungs & middle, -1: lungs & ~middle}
     for side, lung in sides.items():
@@ -41,8 +43,8 @@ def _mediastinum(torso: Torso, heart: Heart) -> Field:
     """Distance to what lies between the lungs: a thin sheet before and behind, the heart and the spine."""
     z = (torso.dome_z, heart.center[2] + 30, heart.center[2] + 95, torso.apex_z - 25, torso.apex_z)
     plump = 8 * torso.visceral_fat
-    widths = (8, torso.between(10, 22) + plump, torso.between(20, 30) + plump, torso.between(26, 34), 36)
-    width = torso.along_z(z, widths) + torso.bumps(45, 2.5)
+    widths = (8, torso.between(14, 27) + plump, torso.between(23, 35) + plump, torso.between(26, 34), 36)
+    width = torso.along_z(z, widths) + torso.bumps(32, 4)
     ahead = np.clip((torso.y - heart.center[1] + 12) / 55, 0, 1)  # thin behind the breastbone
     behind = np.clip((heart.center[1] - 22 - torso.y) / 40, 0, 1)  # and where the lungs reach round the spine
     sheet = np.abs(torso.x + 3) - np.clip(width * (1 - torso.between(0.5, 0.9) * ahead - 0.45 * behind), 3, None)

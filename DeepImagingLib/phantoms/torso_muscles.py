@@ -31,20 +31,22 @@ def _paint_chest_fat(torso: Torso) -> None:
     Muscles in front (pectoral) and behind (latissimus, those of the blade, trapezius) leave a gap at the side, where
     only the serratus covers the ribs; sheets of fat part what lies over each other, as in any axial slice.
     """
-    lean = torso.between(0.5, 1) + torso.fat / 30
+    lean = torso.between(0.5, 1) + torso.fat / 60
     depth = torso.cavity + torso.bumps(28, 2)
     around = np.rad2deg(np.arctan2(torso.y, np.abs(torso.x))) + torso.bumps(40, 6)
     high = torso.along_z((330, 380, 420), (0, 0.5, 1))
-    serratus = torso.between(13, 18)
-    gap = torso.along_z((380, 430, 530), (3, torso.between(10, 22), torso.between(24, 34)))
-    armpit = (np.abs(around - torso.between(14, 24)) < gap) & (depth > serratus) & (torso.muscle > -45)
+    serratus = torso.between(11, 16)
+    gap = torso.along_z((380, 430, 500, 535), (3, torso.between(6, 18), torso.between(14, 26), -9))
+    middle = torso.between(14, 24) - torso.between(0, 0.5) * (depth - 25)
+    armpit = (np.abs(around - middle) < gap) & (depth > serratus) & (torso.muscle > -45)
+    front = (np.abs(torso.x) < torso.between(6, 20) + 0.4 * (depth - 14)) & (depth > 12) & (torso.y > 0)
     minor, major = torso.between(17, 21), torso.between(23, 27)
     sheets = np.minimum(np.abs(depth - serratus), np.abs(depth - np.where(around > 0, minor, major)))
     sheets = np.minimum(sheets, np.abs(torso.muscle + torso.between(9, 14) + torso.bumps(25, 2)))
-    planes = (sheets < (0.4 + 0.9 * high) * lean) & (depth > 11) & (torso.bumps(30, 1) < 1)
-    shoulder = np.abs(torso.bumps(torso.between(18, 28), 1)) < lean * torso.along_z((470, 535), (0, 0.25))
+    planes = (sheets < (0.4 + 0.9 * high) * lean) & (depth > 11) & (torso.bumps(30, 1) < torso.between(0, 1))
+    shoulder = np.abs(torso.bumps(torso.between(18, 28), 1)) < lean * torso.along_z((470, 535), (0, 0.35))
     shoulder &= torso.cavity > 11
-    where = (armpit | planes | shoulder) & (torso.muscle < -2) & (torso.z > 330)
+    where = (armpit | planes | shoulder | (front & (torso.z < 490))) & (torso.muscle < 0) & (torso.z > 330)
     torso.paint(where, Material.FAT)
 
 

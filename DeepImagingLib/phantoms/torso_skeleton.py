@@ -36,14 +36,14 @@ def paint_skeleton(torso: Torso, arms: tuple[Arm, Arm]) -> None:
 
 def _paint_ribs(torso: Torso) -> None:
     """Twelve pairs of flat curved bars, 11 to 14 mm high, that slope from their vertebrae, and their cartilage."""
-    fall, high = torso.between(0.85, 1.12), torso.between(5.4, 7.0)
+    fall, high = torso.between(0.85, 1.12), torso.between(5.4, 6.8)
     seat = torso.between(4.5, 6)
     bones: list[Stroke] = []
     cartilage: list[Stroke] = []
     for side in (-1, 1):
         ends: list[Point] = []
         for number in range(12):
-            path = _rib(torso, number, side, fall * torso.between(0.95, 1.05), seat)
+            path = _rib(torso, number, side, fall * torso.between(0.98, 1.02), seat)
             bones += [(a, b, high, high) for a, b in itertools.pairwise(path)]
             ends.append(path[-1])
         for number in range(10):
@@ -51,13 +51,13 @@ def _paint_ribs(torso: Torso) -> None:
             cartilage += [(a, b, high, high) for a, b in itertools.pairwise(path)]
     off = torso.cavity - np.float32(seat)
     off = np.where(torso.cavity > 30, 0, off)  # heads and necks lie in the spine's groove, where nothing is flat
-    thick = torso.between(0.5, 0.62) * high
+    thick = torso.between(0.56, 0.7) * high
     soft = _flattened(torso.strokes(cartilage)[0], off, high, 1.1 * thick) < 0
     torso.paint(soft & (torso.body < -1), Material.CARTILAGE)
     if torso.chance(0.4):
         chalk = torso.bumps(8, 1) > torso.between(0.7, 2)
         torso.paint(soft & (torso.body < -1) & chalk, Material.CALCIUM)
-    shell = Material.CORTEX if torso.chance(0.5) else Material.VERTEBRA_SHELL  # half of them too thin to be white
+    shell = Material.CORTEX if torso.chance(0.8) else Material.VERTEBRA_SHELL  # some are too thin to be white
     bone = Bone(Organ.RIBS, torso.between(0.7, 1.3), shell)
     paint_bone(torso, _flattened(torso.strokes(bones)[0], off, high, thick), bone)
 

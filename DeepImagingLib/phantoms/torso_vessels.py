@@ -141,6 +141,7 @@ def _paint_upper_cava(torso: Torso, heart: Heart, free: Mask) -> None:
     ):
         vein = torso.tube(path, [torso.between(5, 7.5)] * len(path), reach=2) < 0
         torso.paint(vein & outside, Material.RIGHT_BLOOD)
+    torso.paint((upper < torso.between(1, 3)) & torso.is_made_of(Material.LUNG), Material.FAT)
     torso.paint((upper < 0) & outside, Material.RIGHT_BLOOD, Organ.VENA_CAVA)
 
 
