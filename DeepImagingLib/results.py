@@ -42,9 +42,10 @@ class Segment:
         id: Unique within its segmentation; plain ASCII, kept over saving and loading.
         name: As the bundle spells it.
         layer: First index into `Segmentation.layers`.
-        value: Positive label value within that layer; for exclusive labels the bundle's channel number.
+        value: Positive label value within that layer; in layer 0 of exclusive ones the bundle's channel number.
         color: Red, green, blue in 0..1.
         terminology: Codes, where the name is a known one.
+        shown: False where views leave it out until it is switched on: it is weak, or would cover the others.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Segment:
     value: int
     color: tuple[float, float, float]
     terminology: Terminology | None = None
+    shown: bool = True
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,8 @@ class Segmentation:
         layers: (L, I, J, K) unsigned integers, K = 1 for a picture; segments of one layer don't overlap.
         affine: (4, 4) IJK→RAS in mm, of the world the input was read in.
         segments: In the bundle's order.
-        exclusive: True where a voxel has one label at most by construction (an argmax); then there is one
-            layer, and its values are the bundle's channel numbers.
+        exclusive: True where a voxel has one label at most by construction (an argmax); then the values of layer 0
+            are the bundle's channel numbers, and further layers hold groups of these labels.
         provenance: None for truth that no run made (a phantom's).
         probability: Label name → (I, J, K) in the geometry of the layers, of the labels that were asked for: what the
             bundle's steps have before they decide.
@@ -131,6 +133,11 @@ class Segmentation:
             if name in (candidate.id, candidate.name):
                 return candidate
         raise KeyError(f"no segment {name!r}; there are {[s.name for s in self.segments]}")
+
+    @property
+    def groups(self) -> tuple[Segment, ...]:
+        """Segments that are unions of others: those beyond layer 0 where labels are exclusive."""
+        return tuple(segment for segment in self.segments if self.exclusive and segment.layer > 0)
 
     @property
     def voxel_ml(self) -> float:

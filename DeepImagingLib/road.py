@@ -28,6 +28,7 @@ from DeepImagingLib.inference.region import crop, paste
 from DeepImagingLib.options import Options
 from DeepImagingLib.results import Provenance, Result, Segmentation
 from DeepImagingLib.tasks import segmentation
+from DeepImagingLib.tasks.groups import add_groups, hide
 from DeepImagingLib.tasks.laterality import laterality_warning
 
 if TYPE_CHECKING:
@@ -80,16 +81,18 @@ def run(
     start = _started(bundle, inputs, options, monitor, build)
     loaded, prepared, wanted = start.bundle, start.prepared, start.wanted
     prediction = predict(*start.arguments(monitor, options))
+    affine = np.asarray(prepared.reference.affine, dtype=np.float64)
     with monitor.stage("Collecting"):
         layers, segments, exclusive = segmentation.decode(prediction.answer, loaded.labels, loaded.exclusive)
         layers = _whole(layers, prepared, options, loaded)
+        sides = laterality_warning(Segmentation(layers, affine, segments, exclusive))
+        layers, segments = add_groups(layers, segments, loaded.groups)
+        segments = hide(segments, loaded.hidden)
         volumes = {
             name: prediction.volumes[channel] for name, channel in wanted.items() if channel in prediction.volumes
         }
         probability = {name: _whole(volume[None], prepared, options, loaded)[0] for name, volume in volumes.items()}
     log.info("%s ran on %s in %.1f s", loaded.name, prediction.device, sum(monitor.seconds.values()))
-    affine = np.asarray(prepared.reference.affine, dtype=np.float64)
-    sides = laterality_warning(Segmentation(layers, affine, segments, exclusive))
     notes = (*loaded.notes, *prepared.notes, *prediction.notes, *([sides] if sides else []))
     provenance = _provenance(loaded, prepared.by_name, options, prediction, monitor.seconds, notes)
     return Segmentation(layers, affine, segments, exclusive, provenance, probability)

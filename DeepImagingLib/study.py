@@ -56,7 +56,7 @@ class Summary:
         report: As `files.report` gives it.
         millilitres: Volume of each segment by its id.
         written: For each output, the names of the files that it became: itself, or one a segment where these overlap,
-            and those of probability volumes.
+            and those of groups and probability volumes.
     """
 
     report: Mapping[str, Any]

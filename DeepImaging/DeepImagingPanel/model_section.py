@@ -211,7 +211,7 @@ def description(model: Card) -> str:
     takes = ", ".join(model.channels) if len(model.channels) > 1 else model.modality
     kind = _("volume") if model.takes_volume else _("single picture")
     rows = {
-        _("Finds"): ", ".join(model.finds),
+        _("Finds"): ", ".join((*model.finds, *model.groups)),
         _("Takes"): f"{takes} ({kind})" if takes else kind,
         _("Works at"): " × ".join(f"{s:g}" for s in model.spacing) + " mm" if model.spacing else "",
         _("How it was made"): facts.get("description", ""),

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from DeepImagingLib.bundles import groups as grouping
 from DeepImagingLib.bundles import metadata as told
 from DeepImagingLib.bundles.build import Builder, Pipeline, judged_builder
 from DeepImagingLib.bundles.closure import checkpoint_loaders, close
@@ -58,6 +59,8 @@ class Bundle:
         trusted: True where the user let this very content run unjudged.
         exclusive: True where the post-processing gives each voxel one label (an argmax), False where labels may
             overlap (a threshold), None where that can't be told.
+        groups: Name of each group of exclusive labels to the names of its labels.
+        hidden: Names of labels and groups that aren't shown by default.
         notes: Sentences about what was adapted or skipped.
         config: The part of the config that the road evaluates.
         loaded: SHA-256 of what was read: of the whole content where trusted, else of the texts in `configs`.
@@ -81,6 +84,8 @@ class Bundle:
     folds: tuple[Path, ...] = ()
     trusted: bool = False
     exclusive: bool | None = None
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     loaded: str = field(default="", repr=False)
@@ -242,6 +247,8 @@ def _described(root: Path, metadata: dict[str, Any], source: Source, trusted: bo
     folds = tuple(weights_file(root, name) for name in told.folds(metadata))
     if folds:
         closure.note(f"The answers of {len(folds) + 1} sets of weights are averaged, where stock MONAI runs one.")
+    labels, exclusive = told.labels(metadata, PRED_KEY), reader.exclusive(PRED_KEY)
+    groups = grouping.groups(metadata, labels, exclusive)
     image_keys = reader.image_keys(metadata)
     spatial_dims = reader.spatial_dims() or told.shape_length(metadata) or 3
     return Bundle(
@@ -254,7 +261,7 @@ def _described(root: Path, metadata: dict[str, Any], source: Source, trusted: bo
         image_keys=image_keys,
         input_key=reader.input_key(image_keys),
         pred_key=PRED_KEY,
-        labels=told.labels(metadata, PRED_KEY),
+        labels=labels,
         spatial_dims=spatial_dims,
         takes_volume=spatial_dims == 3 or reader.works_slice_by_slice(),
         modality=told.printable(told.first_input(metadata).get("modality", "")),
@@ -262,7 +269,9 @@ def _described(root: Path, metadata: dict[str, Any], source: Source, trusted: bo
         weights=_weights(root, loader, reader, config if trusted else None),
         folds=folds,
         trusted=trusted,
-        exclusive=reader.exclusive(PRED_KEY),
+        exclusive=exclusive,
+        groups=groups,
+        hidden=grouping.hidden(metadata, [*labels.values(), *groups]),
         notes=tuple(closure.notes),
         config=config,
     )

@@ -61,7 +61,8 @@ class Card(Entry):
     Attributes:
         standing: Whether it may run; `reason` says why it may not.
         sha256: Of its content, where that has to be trusted; empty while it isn't known.
-        finds: Names of what it finds, without the background.
+        finds: Names of the labels it finds, without the background.
+        groups: Names of the groups of these that it gives as well.
         channels: Names of the images it takes.
         modality: Of the first, such as "CT"; empty where the metadata is silent.
         takes_volume: True where it works on volumes.
@@ -74,6 +75,7 @@ class Card(Entry):
     reason: str = ""
     sha256: str = ""
     finds: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
     channels: tuple[str, ...] = ("image",)
     modality: str = ""
     takes_volume: bool = True
@@ -124,7 +126,7 @@ def card(entry: Entry, trusted: Container[str] = (), digest: Callable[[Path], st
     try:
         bundle = load_bundle(entry.path, hint=False)
         content = _told(bundle.path, bundle.metadata, bundle.config)
-        content |= {"channels": bundle.channels, "takes_volume": bundle.takes_volume}
+        content |= {"channels": bundle.channels, "takes_volume": bundle.takes_volume, "groups": tuple(bundle.groups)}
         return Card(**plain, **content)
     except TrustError as error:
         return _refused(plain, str(error), trusted, digest)

@@ -103,4 +103,4 @@ def remove_model(parsed: argparse.Namespace, _: Interrupt) -> int:
 
 def _found(bundle: Bundle) -> list[str]:
     """Return the names of what a bundle finds, without its background."""
-    return [name for name in bundle.labels.values() if name.lower() != "background"]
+    return [name for name in (*bundle.labels.values(), *bundle.groups) if name.lower() != "background"]

@@ -145,7 +145,8 @@ def write_nifti(result: Segmentation, path: Path) -> list[Path]:
     """Write labels as NIfTI: one file with the bundle's channel numbers, or one 0/1 mask a segment where they overlap.
 
     Returns:
-        The files written: `path` itself, or `NAME_SEGMENT.nii.gz` beside it for each segment; then the probabilities.
+        The files written: `path` itself and `NAME_GROUP.nii.gz` beside it, a 0/1 mask, for each group of labels; or
+        `NAME_SEGMENT.nii.gz` for each segment; then the probabilities.
     """
     volumes = chain(_labels(result, path), _probabilities(result, path, ".nii.gz"))
     return [_save_nifti(values, result.affine, file) for file, values in volumes]
@@ -154,10 +155,9 @@ def write_nifti(result: Segmentation, path: Path) -> list[Path]:
 def _labels(result: Segmentation, path: Path) -> Iterator[tuple[Path, npt.NDArray[Any]]]:
     if result.exclusive:
         yield path, np.asarray(result.layers[0])
-        return
     stem = path.name[: -len(".nii.gz")]
-    for segment in result.segments:
-        yield path.with_name(f"{stem}_{segment.id}.nii.gz"), result.mask(segment).astype(np.uint8)
+    for segment in result.groups if result.exclusive else result.segments:
+        yield path.with_name(f"{stem}_{segment.id}.nii.gz"), result.mask(segment).view(np.uint8)
 
 
 def _save_nifti(values: npt.NDArray[Any], affine: npt.NDArray[np.float64], path: Path) -> Path:
@@ -184,6 +184,7 @@ def report(result: Segmentation) -> dict[str, Any]:
                 "milliliters": round(volumes[s.id], 3),
                 "color": [round(c, 4) for c in s.color],
                 "terminology": asdict(s.terminology) if s.terminology else None,
+                "shown": s.shown,
             }
             for s in result.segments
         ],

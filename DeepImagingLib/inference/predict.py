@@ -28,6 +28,7 @@ from DeepImagingLib.inference.rest import run_rest
 from DeepImagingLib.inference.stock import located, on_grid, run_as_it_is
 from DeepImagingLib.inference.swept import Run, Swept, decided, inverse_of
 from DeepImagingLib.inference.windows import UnknownInferer, count_windows, windows_of
+from DeepImagingLib.tasks.groups import layers_for
 from DeepImagingLib.tasks.segmentation import BITS, Argmax, Masks, Reducer, Threshold, reducer_for
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ def _ready(
     way = way if tried.step == AS_PLANNED else tried
     reducer = reducer_of(told.channels)
     shown = _channels_of(channels, told.channels)
-    masks = 1 if isinstance(reducer, Argmax) else -(-told.channels // BITS)
+    masks = _bytes_of_label(bundle) if isinstance(reducer, Argmax) else -(-told.channels // BITS)
     if isinstance(reducer, Threshold) and recipe.rest:  # whose steps see all masks at once, as floats
         masks += 5 * told.channels
     need = need_of(windows, told, voxels, masks, len(shown))
@@ -246,6 +247,12 @@ def _ready(
     log.info("%s: %s", bundle.name, plan.sentence)
     run = Run(caller, recipe, inverse, back, reducer, told.channels, shown, plan.way)
     return Ready(run, recipe, plan, tuple(notes))
+
+
+def _bytes_of_label(bundle: Bundle) -> int:
+    """Return the bytes that exclusive labels take for a voxel; groups are put behind a copy of them."""
+    further = layers_for(bundle.groups)
+    return 2 + further if further else 1
 
 
 def _channels_of(labels: Sequence[int], count: int) -> dict[int, int]:

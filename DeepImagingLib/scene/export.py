@@ -27,7 +27,7 @@ GOOD_PART = 0.3  # of a segment's widest cut
 FROM_FRONT, FROM_ABOVE = np.array([0.25, 1.0, 0.15]), np.array([0.25, 1.0, 0.9])
 FLAT = 0.4  # height over width
 # Structures that enclose the others in a 3-D view, by the meaning of their code, and how far one sees through them.
-SHELLS = {"Lung": 0.25, "Bone": 0.6, "Trunk": 0.15, "Fat": 0.15, "Skeletal muscle": 0.2, "Rib": 0.6}
+SHELLS = {"Lung": 0.25, "Bone": 0.6, "Entire body": 0.15, "Fat": 0.15, "Skeletal muscle": 0.2, "Rib": 0.6}
 
 
 class ResultExport:
@@ -136,14 +136,16 @@ def _most_telling(result: Segmentation) -> npt.NDArray[np.float64]:
     """Return the RAS point (3,) whose three slices show the most: on each axis where the most segments meet.
 
     A segment counts where its cut is a good part of its widest one, so that specks don't decide; among slices with
-    equally many segments the one with the most marked voxels is taken.
+    equally many segments the one with the most marked voxels is taken. Groups, and what isn't shown, don't count.
     """
-    labelled = np.max(result.layers, axis=0)
+    labelled = result.layers[0] if result.exclusive else np.max(result.layers, axis=0)
+    hidden = [s.value - 1 for s in result.segments if not s.shown and s not in result.groups]
     ijk = np.append(np.array(labelled.shape) / 2.0, 1.0)
     largest = int(labelled.max()) + 1
     for axis in range(3):
         rows = np.moveaxis(labelled, axis, 0).reshape(labelled.shape[axis], -1)
         counts = np.stack([np.bincount(row, minlength=largest)[1:] for row in rows])
+        counts[:, [index for index in hidden if index < counts.shape[1]]] = 0
         if counts.any():
             kinds = (counts > GOOD_PART * np.maximum(counts.max(axis=0), 1)).sum(axis=1)
             marked = counts.sum(axis=1)

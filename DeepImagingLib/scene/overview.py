@@ -75,11 +75,11 @@ def _draw_panel(axes: Any, picture: Pixels, title: str, letters: str) -> None:
 
 
 def _draw_legend(axes: Any, result: Segmentation) -> None:
-    """List the segments that were found with their volumes, in the bundle's order, as far as there is room."""
+    """List what is shown and was found with its volume, in the bundle's order, as far as there is room."""
     from matplotlib.patches import Rectangle
 
     volumes = result.millilitres()
-    found = [s for s in result.segments if volumes[s.id] >= LEAST_ML]
+    found = [s for s in result.segments if s.shown and volumes[s.id] >= LEAST_ML]
     axes.set_axis_off()
     axes.set_xlim(0, 1)
     axes.set_ylim(MOST_LEGEND_ROWS + 2, 0)
@@ -124,10 +124,10 @@ def draw_by_matplotlib(
 
 
 def _color_volume(result: Segmentation) -> npt.NDArray[np.float32]:
-    """Return (I, J, K, 3), the colour of each voxel's smallest segment, black where there is none."""
+    """Return (I, J, K, 3), the colour of each voxel's smallest shown segment, black where there is none."""
     colors = np.zeros((*result.layers.shape[1:], 3), np.float32)
     volumes = result.millilitres()
-    for segment in sorted(result.segments, key=lambda s: -volumes[s.id]):
+    for segment in sorted((s for s in result.segments if s.shown), key=lambda s: -volumes[s.id]):
         colors[result.layers[segment.layer] == segment.value] = segment.color
     return colors
 

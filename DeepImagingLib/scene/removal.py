@@ -7,6 +7,8 @@ from typing import Any
 
 RUN_ATTRIBUTE = "DeepImaging.Run"
 """Attribute of the nodes and folders that a run made, and tag of its segments; the value names the run."""
+GROUP_TAG = "DeepImaging.Group"
+"""Tag of a segment that is a union of others."""
 PROVENANCE_ATTRIBUTE = "DeepImaging.Provenance"
 RESULT_REFERENCE = "DeepImaging.Result"
 """Role by which a probability volume names its segmentation."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from DeepImagingLib.errors import InputError, OutputError
 from DeepImagingLib.files import failed_writing, staged, write_nifti
 from DeepImagingLib.results import Segmentation
+from DeepImagingLib.scene.removal import GROUP_TAG
 from DeepImagingLib.scene.volumes import as_array, as_matrix, kji_array, world_from_local
 from DeepImagingLib.tasks.segmentation import unique_ids
 
@@ -25,10 +26,10 @@ def export_segmentation(segmentation_node: Any, path: str | Path) -> list[Path]:
     """Write a segmentation in the world's coordinates, through its parent transform.
 
     `.seg.nrrd` is Slicer's own format, with all it knows. `.nii.gz` and `.nrrd` hold the label values in the
-    segmentation's reference geometry, or, where segments may overlap, a 0/1 mask each in `NAME_SEGMENT.nii.gz`. `.stl`
-    is one surface a segment, `NAME_SEGMENT.stl` where there are several; `.obj` holds all of them, with their colours
-    in a `.mtl` beside it. Segments without voxels have no surface. Meshes are in LPS, as Slicer's are. An ending in
-    capitals becomes a small one.
+    segmentation's reference geometry, with a 0/1 mask in `NAME_GROUP.nii.gz` for each group of labels, or, where
+    segments may overlap, for each segment. `.stl` is one surface a segment, `NAME_SEGMENT.stl` where there are
+    several; `.obj` holds all of them, with their colours in a `.mtl` beside it. Segments without voxels have no
+    surface. Meshes are in LPS, as Slicer's are. An ending in capitals becomes a small one.
 
     Returns:
         The files written; none is there half-written, and on an error older ones stay as they were.
@@ -72,14 +73,16 @@ def _write_seg_nrrd(node: Any, path: Path, stem: str) -> list[Path]:
 
 def _write_labelmaps(node: Any, path: Path, stem: str) -> list[Path]:
     segmentation = node.GetSegmentation()
-    segments = {i: segmentation.GetSegment(i) for i in segmentation.GetSegmentIDs()}
-    if segmentation.GetNumberOfLayers() == 1:
-        return [_write_labelmap(node, {i: s.GetLabelValue() for i, s in segments.items()}, path)]
+    ids = list(segmentation.GetSegmentIDs())
+    groups = [i for i in ids if segmentation.GetSegment(i).HasTag(GROUP_TAG)]
+    labels = {i: segmentation.GetSegment(i).GetLabelValue() for i in ids if i not in groups}
+    together = len({segmentation.GetLayerIndex(i) for i in labels}) == 1
+    written = [_write_labelmap(node, labels, path)] if together else []
     ending = path.name[len(stem) :]
-    names = unique_ids(list(segments))
-    return [
-        _write_labelmap(node, {segment_id: 1}, path.with_name(f"{stem}_{name}{ending}"))
-        for segment_id, name in zip(segments, names, strict=True)
+    names = dict(zip(ids, unique_ids(ids), strict=True))
+    return written + [
+        _write_labelmap(node, {i: 1}, path.with_name(f"{stem}_{names[i]}{ending}"))
+        for i in (groups if together else ids)
     ]
 
 

@@ -13,6 +13,7 @@ from DeepImagingLib.inference.checks import millimetres_apart
 from DeepImagingLib.results import Segment, Segmentation
 from DeepImagingLib.scene.probabilities import add_probabilities, probability_images
 from DeepImagingLib.scene.removal import (
+    GROUP_TAG,
     PROVENANCE_ATTRIBUTE,
     RUN_ATTRIBUTE,
     empty,
@@ -31,6 +32,8 @@ def show(result: Segmentation, reference: Any, *, node: Any = None, name: str = 
     to the reference in the subject hierarchy, under a folder named after the model, with a volume node for each
     probability volume of the result; `remove` takes all of it away again. All that can fail is done before the scene
     is touched: nothing is added, or taken from `node`, where this fails.
+
+    Segments that aren't shown by default are there, switched off.
 
     Args:
         result: What a run on `reference` gave.
@@ -62,6 +65,8 @@ def show(result: Segmentation, reference: Any, *, node: Any = None, name: str = 
         node.SetName(name or node.GetName())
     node.CreateDefaultDisplayNodes()
     _fill(node, segments, reference)
+    for segment in result.segments:
+        node.GetDisplayNode().SetSegmentVisibility(segment.id, segment.shown)
     if provenance:
         node.SetAttribute(PROVENANCE_ATTRIBUTE, provenance)
     if surface:
@@ -91,7 +96,10 @@ def _check_output(node: Any, reference: Any) -> None:
 def _segments(result: Segmentation, local_from_ijk: Any, run: str) -> dict[str, Any]:
     """Return segment id → vtkSegment; those of one layer share one labelmap, as Slicer keeps them."""
     labelmaps = [_labelmap(layer, local_from_ijk) for layer in result.layers]
-    return {s.id: _segment(s, labelmaps[s.layer], run) for s in result.segments}
+    made = {s.id: _segment(s, labelmaps[s.layer], run) for s in result.segments}
+    for group in result.groups:
+        made[group.id].SetTag(GROUP_TAG, "1")
+    return made
 
 
 def _add_node(reference: Any, name: str, run: str, result: Segmentation, images: dict[str, Any]) -> Any:

@@ -14,7 +14,8 @@ from DeepImagingLib.tasks.terminology import SIDES, look_up
 # What lies right of what in almost everybody, by SNOMED CT type code, and the mL from which an organ counts as seen.
 LIVER, HEART, SPLEEN, STOMACH = "10200004", "80891009", "78961009", "69695003"
 LEFT_OF_LIVER = (HEART, SPLEEN, STOMACH)
-LUNG, MIDDLE = "39607008", ("272673000", "51282000", "56873002", "2748008")  # bone, vertebra, sternum, spinal cord
+LUNG = "39607008"
+MIDDLE = ("272673000", "51282000", "56873002", "2748008", "421060004")  # bone, vertebra, sternum, spinal cord, spine
 LEAST_ML = {LIVER: 200.0, HEART: 100.0, LUNG: 300.0}
 LEAST_ML_OF_OTHERS = 30.0
 APART_MM = 20.0  # between centroids; closer together they tell nothing

@@ -161,8 +161,8 @@ def _exclusive(
     names.pop(BACKGROUND, None)
     ordered = sorted(names.items())
     ids = unique_ids([name for _, name in ordered])
-    segments = [_segment(id_, name, 0, value) for id_, (value, name) in zip(ids, ordered, strict=True)]
-    return layer[None], _told_apart(segments), True
+    segments = [make_segment(id_, name, 0, value) for id_, (value, name) in zip(ids, ordered, strict=True)]
+    return layer[None], told_apart(segments), True
 
 
 def _overlapping(
@@ -180,11 +180,11 @@ def _overlapping(
         if index == len(layers):
             layers.append(np.zeros(mask.shape, dtype))
         layers[index][mask] = channel + 1
-        segments.append(_segment(id_, name, index, channel + 1))
-    return np.stack(layers), _told_apart(segments), False
+        segments.append(make_segment(id_, name, index, channel + 1))
+    return np.stack(layers), told_apart(segments), False
 
 
-def _told_apart(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+def told_apart(segments: Sequence[Segment]) -> tuple[Segment, ...]:
     """Return the segments with another colour for each whose colour is taken already."""
     taken: set[Color] = set()
     told = []
@@ -200,7 +200,8 @@ def _smallest_type(largest: int) -> type[np.unsignedinteger[Any]]:
     return np.uint8 if largest <= np.iinfo(np.uint8).max else np.uint16
 
 
-def _segment(id_: str, name: str, layer: int, value: int) -> Segment:
+def make_segment(id_: str, name: str, layer: int, value: int) -> Segment:
+    """Return a segment with the codes and the colour of its name."""
     terminology, color = look_up(name, value)
     return Segment(id_, name, layer, value, color, terminology)
 

@@ -307,3 +307,11 @@ def change_config(bundle: Path, changes: Config) -> Path:
         place[int(last) if isinstance(place, list) else last] = value
     (bundle / "configs" / "inference.json").write_text(json.dumps(config, indent=4), encoding="utf-8")
     return bundle
+
+
+def change_metadata(bundle: Path, **told: Any) -> Path:
+    """Set keys of a written bundle's metadata to other values; returns `bundle`."""
+    path = bundle / "configs" / "metadata.json"
+    metadata = json.loads(path.read_text(encoding="utf-8")) | told
+    path.write_text(json.dumps(metadata, indent=4), encoding="utf-8")
+    return bundle

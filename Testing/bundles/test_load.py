@@ -20,8 +20,9 @@ from monai.data import MetaTensor
 from DeepImagingLib.bundles import Bundle, find_bundle, list_bundles, load_bundle
 from DeepImagingLib.errors import BundleError, TrustError
 from Testing.bundles import make_bundles as make
-from Testing.bundles.make_bundles import change_config, read_config, write_bundle
+from Testing.bundles.make_bundles import change_config, change_metadata, read_config, write_bundle
 
+KIDNEYS = ["left kidney", "right kidney"]
 ROAD_STEPS = ("LoadImaged", "EnsureChannelFirstd", "SaveImaged", "Lambdad")
 
 
@@ -450,12 +451,12 @@ class TestFolds:
         (bundle / "models" / "model.pt").rename(bundle / "models" / "fold0.pt")
         (bundle / "models" / "fold1.pt").rename(bundle / "models" / "model.pt")
         alone.append(load_bundle(bundle).build("cpu").network(image))
-        list_folds(bundle, ["models/fold0.pt"])
+        change_metadata(bundle, folds=["models/fold0.pt"])
         merged = load_bundle(bundle).build("cpu").network(image)
         torch.testing.assert_close(merged, (alone[0] + alone[1]) / 2)
 
     def test_one_that_is_missing_is_told(self, tmp_path: Path) -> None:
-        bundle = list_folds(make.write_spleen_like(tmp_path / "bundle"), ["models/fold7.pt"])
+        bundle = change_metadata(make.write_spleen_like(tmp_path / "bundle"), folds=["models/fold7.pt"])
         with pytest.raises(BundleError, match="fold7"):
             load_bundle(bundle)
 
@@ -463,11 +464,39 @@ class TestFolds:
         bundle = make.write_spleen_like(tmp_path / "bundle")
         make.save_weights(make.unet(), tmp_path / "other.pt", seed=5)
         with pytest.raises(TrustError):
-            load_bundle(list_folds(bundle, ["../other.pt"]))
+            load_bundle(change_metadata(bundle, folds=["../other.pt"]))
 
 
-def list_folds(bundle: Path, names: list[str]) -> Path:
-    """Write names of further weights into a bundle's metadata."""
-    path = bundle / "configs" / "metadata.json"
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"folds": names}), encoding="utf-8")
-    return bundle
+class TestGroups:
+    """Unions of labels, and segments that aren't shown, as the metadata lists them."""
+
+    def test_are_read(self, tmp_path: Path) -> None:
+        bundle = make.write_swin_like(tmp_path / "bundle")
+        loaded = load_bundle(change_metadata(bundle, groups={"kidneys": KIDNEYS}, hidden=["kidneys", "veins"]))
+        assert loaded.groups == {"kidneys": tuple(KIDNEYS)}
+        assert loaded.hidden == ("kidneys", "veins")
+
+    @pytest.mark.parametrize(
+        ("wrong", "told"),
+        [
+            ({"groups": {"kidneys": ["left kidny"]}}, "'left kidny'; the model has spleen, right kidney"),
+            ({"groups": {"all": ["background", "liver"]}}, "'background'; the model has"),
+            ({"groups": {"all": [["liver"]]}}, r"names \"\['liver'\]\""),
+            ({"groups": {"Liver": KIDNEYS}}, "named 'Liver'; give it a name that no label has"),
+            ({"groups": {"": KIDNEYS}}, "named ''"),
+            ({"groups": {"kidneys": []}}, r"'kidneys' in metadata.json is \[\]"),
+            ({"groups": {"kidneys": "left kidney"}}, "has to be a list of labels"),
+            ({"groups": ["kidneys"]}, "map names to lists"),
+            ({"hidden": ["kidneys"]}, "`hidden` in metadata.json names 'kidneys'"),
+            ({"hidden": "liver"}, "has to be a list of names"),
+        ],
+    )
+    def test_what_is_wrong_is_told(self, tmp_path: Path, wrong, told) -> None:
+        bundle = change_metadata(make.write_swin_like(tmp_path / "bundle"), **wrong)
+        with pytest.raises(BundleError, match=told):
+            load_bundle(bundle)
+
+    def test_labels_that_may_overlap_have_none(self, tmp_path: Path) -> None:
+        bundle = make.write_brats_like(tmp_path / "bundle")
+        with pytest.raises(BundleError, match="exclude each other"):
+            load_bundle(change_metadata(bundle, groups={"all": ["Tumor core", "Whole tumor"]}))

@@ -193,6 +193,17 @@ class TestChangesElsewhere:
         assert section.ui.segmentsView.model().itemFromIndex(index).checkState() != qt.Qt.Checked
         assert not node.GetDisplayNode().GetSegmentVisibility("liver")
 
+    def test_what_is_not_shown_by_default_has_an_empty_box(self, section, node, phantom) -> None:
+        outcome = phantom[1]
+        segments = tuple(replace(s, shown=s.id != "liver") for s in outcome.result.segments)
+        scene.show(replace(outcome.result, segments=segments), slicer.util.getNode("scan"), node=node, surface=False)
+        section.setResult(node, outcome)
+        settle()
+        box = section.ui.segmentsView.model().itemFromIndex(index_of(section, "liver"))
+        assert box.checkState() == qt.Qt.Unchecked
+        box.setCheckState(qt.Qt.Checked)
+        assert node.GetDisplayNode().GetSegmentVisibility("liver")
+
     def test_a_segment_removed_leaves_the_table(self, section, node) -> None:
         node.GetSegmentation().RemoveSegment("liver")
         settle()

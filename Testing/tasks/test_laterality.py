@@ -80,8 +80,9 @@ class TestNamesByPlace:
 
     SPINE = ("vertebrae", 29, 31)
 
-    def test_a_heart_in_the_middle_beside_a_larger_left_lung_is_told(self) -> None:
-        told = laterality_warning(boxes(("left lung", 0, 25), ("heart", 28, 34), self.SPINE, ("right lung", 40, 55)))
+    @pytest.mark.parametrize("middle", [SPINE, ("spine", 29, 31)])
+    def test_a_heart_in_the_middle_beside_a_larger_left_lung_is_told(self, middle) -> None:
+        told = laterality_warning(boxes(("left lung", 0, 25), ("heart", 28, 34), middle, ("right lung", 40, 55)))
         assert "heart is not left of the middle, the left lung is larger" in told
 
     @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from DeepImagingLib.errors import InputError
+from DeepImagingLib.phantoms.torso import Organ
+from DeepImagingLib.phantoms.torso_ct import name_of
 from DeepImagingLib.tasks.segmentation import channels_of, decode, unique_ids
 from DeepImagingLib.tasks.terminology import entries, look_up
 
@@ -104,6 +106,10 @@ class TestTerminology:
     def test_unknown_names_get_a_colour_of_their_own(self) -> None:
         assert look_up("structure x", 1)[0] is None
         assert look_up("structure x", 1)[1] != look_up("structure y", 2)[1]
+
+    @pytest.mark.parametrize("name", [*(name_of(organ) for organ in Organ if organ), "other tissue"])
+    def test_what_the_torso_phantoms_have_has_a_code(self, name: str) -> None:
+        assert look_up(name)[0] is not None
 
     def test_each_code_has_one_meaning(self) -> None:
         meanings: dict[str, set[str]] = {}
