@@ -5,6 +5,6 @@ No patient data lives here, and nothing that learns from the phantoms (that is `
 
 from __future__ import annotations
 
-from DeepImagingLib.phantoms import chest_xray, torso_ct
+from DeepImagingLib.phantoms import chest_xray, contour_torso, torso_ct
 
-__all__ = ["chest_xray", "torso_ct"]
+__all__ = ["chest_xray", "contour_torso", "torso_ct"]

@@ -201,7 +201,7 @@ def _chest(body: tuple[Bytes, Bytes, Points], height: float, supine: bool, rng: 
 def _fill_lungs(materials: Bytes, organs: Bytes, voxel_mm3: float) -> None:
     """Heal the body's own diseases: fluid and air of 30 mL or more beside the lungs, and whatever is in them."""
     lungs = np.isin(organs, LUNGS)
-    spare = np.isin(materials, (M.EFFUSION, M.GAS)) & (organs == Organ.BODY)
+    spare = np.isin(materials, (M.EFFUSION, M.GAS)) & (organs == Organ.OTHER_TISSUE)
     spare &= lungs.any(axis=(0, 1)) & ~binary_dilation(organs == Organ.HEART, iterations=4)
     pieces, _ = label(spare)
     large = np.flatnonzero(np.bincount(pieces.ravel())[1:] * voxel_mm3 > 30_000) + 1

@@ -82,7 +82,7 @@ class Organ(IntEnum):
     """What a voxel belongs to: the label values, and the channels of a network trained on them."""
 
     BACKGROUND = 0
-    BODY = 1
+    OTHER_TISSUE = 1
     RIGHT_LUNG = 2
     LEFT_LUNG = 3
     HEART = 4
@@ -121,7 +121,7 @@ class Torso(Frame):
         self.organs: Bytes = np.zeros(self.x.shape, np.uint8)
         self.arms: Field = np.full(self.x.shape, OUTSIDE_MM, np.float32)
 
-    def paint(self, where: Mask, material: Material, organ: Organ = Organ.BODY) -> None:
+    def paint(self, where: Mask, material: Material, organ: Organ = Organ.OTHER_TISSUE) -> None:
         """Make voxels of a material, part of an organ (by default, of the body's other tissue)."""
         self.materials[where] = material
         self.organs[where] = organ

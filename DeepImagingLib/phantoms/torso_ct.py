@@ -35,7 +35,7 @@ FIELD_OF_VIEW_MM = (50.0, 800.0)
 MOST_VOXELS = 400_000_000
 
 COLORS: dict[Organ, Triple] = {
-    Organ.BODY: (0.69, 0.48, 0.40),
+    Organ.OTHER_TISSUE: (0.69, 0.48, 0.40),
     Organ.RIGHT_LUNG: (0.76, 0.55, 0.55),
     Organ.LEFT_LUNG: (0.86, 0.68, 0.66),
     Organ.HEART: (0.81, 0.36, 0.30),

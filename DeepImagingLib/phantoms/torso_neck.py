@@ -65,7 +65,7 @@ def paint_head(torso: Torso) -> None:
     torso.paint(np.minimum(skull, face + 4) < 0, Material.MUSCLE)
     torso.body = np.minimum(torso.body, skin)
     paint_bone(torso, skull, Bone(Organ.OTHER_BONE, 6.0, core=Material.SOFT))
-    torso.organs[skull < -6] = Organ.BODY
+    torso.organs[skull < -6] = Organ.OTHER_TISSUE
     jaw = [(-44.0, 12.0, 712.0), (-40.0, 30.0, 678.0), (0.0, 82.0, 668.0), (40.0, 30.0, 678.0), (44.0, 12.0, 712.0)]
     paint_bone(torso, torso.tube(jaw, [8] * 5, reach=3), Bone(Organ.OTHER_BONE, 3.0))
     throat = torso.ellipsoid((0, 28, 700), (12, 9, 40))

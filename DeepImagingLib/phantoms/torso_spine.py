@@ -50,7 +50,7 @@ def paint_spine(torso: Torso) -> None:
     disc = np.maximum(column + 1, above) < 0
     for where, material in ((disc, Material.DISC), ((canal < 0) & (torso.z[box] > SACRUM_Z - 20), Material.CORD)):
         torso.materials[box][where] = material
-        torso.organs[box][where] = Organ.BODY
+        torso.organs[box][where] = Organ.OTHER_TISSUE
     _paint_epidural_fat(torso, here, canal, box)
     shell, cortex = torso.between(0.8, 1.6), torso.between(1.2, 2.2)
     paint_bone(torso, np.maximum(arches, ahead), Bone(Organ.SPINE, cortex), box)
@@ -173,4 +173,4 @@ def _paint_epidural_fat(torso: Torso, here: Levels, canal: Field, box: tuple[sli
     foramen &= (np.abs(here.x) < 26) & (np.abs(here.x) > 9)
     fat = (behind | foramen) & (torso.z[box] > SACRUM_Z)
     torso.materials[box][fat] = Material.FAT
-    torso.organs[box][fat] = Organ.BODY
+    torso.organs[box][fat] = Organ.OTHER_TISSUE

@@ -44,7 +44,7 @@ def _landmarks(chest: Chest) -> tuple[float, float, float, float, float]:
     """Return the middle x, front y of the skin, tips' z of the lungs, and the heart's x and z, in mm."""
     lungs = chest.volume.points(chest.lung())
     heart = chest.volume.points(chest.organs == Organ.HEART)
-    front = float(chest.volume.points(chest.organs == Organ.BODY)[:, 1].max())
+    front = float(chest.volume.points(chest.organs == Organ.OTHER_TISSUE)[:, 1].max())
     x, _, z = heart.mean(axis=0) if len(heart) else lungs.mean(axis=0)
     spine = chest.volume.points((chest.organs == Organ.SPINE) & (chest.volume.axes[2] > lungs[:, 2].mean()))
     middle = float((spine if len(spine) else lungs)[:, 0].mean())

@@ -102,13 +102,13 @@ def _resize_heart(chest: Chest, across: float) -> None:
         emptied = (heart | capsule) & ~new & side
         chest.materials[emptied], chest.organs[emptied] = M.LUNG, organ
     chest.materials[new] = grown[new]
-    chest.organs[new] = np.where(is_heart, Organ.HEART, Organ.BODY)[new]
+    chest.organs[new] = np.where(is_heart, Organ.HEART, Organ.OTHER_TISSUE)[new]
 
 
 def _fat_around(chest: Chest, heart: Mask, lowest: float) -> Mask:
     """Return the fat and fluid within 16 mm of the heart, which move with it."""
     near = distance_transform_edt(~heart, sampling=chest.volume.spacing) < 16
-    fat = np.isin(chest.materials, (M.FAT, M.EFFUSION)) & (chest.organs == Organ.BODY)
+    fat = np.isin(chest.materials, (M.FAT, M.EFFUSION)) & (chest.organs == Organ.OTHER_TISSUE)
     return near & fat & (chest.volume.axes[2] > lowest)
 
 
