@@ -86,7 +86,7 @@ class TestPhantomPatches:
             assert item["image"].shape == item["label"].shape == (1, *PATCH)
             assert item["image"].dtype == torch.float32
             seen |= set(item["label"].unique().tolist())
-        assert {Organ.BACKGROUND, Organ.BODY, Organ.RIGHT_LUNG, Organ.LIVER} <= seen <= {*Organ}
+        assert {Organ.BACKGROUND, Organ.OTHER_TISSUE, Organ.RIGHT_LUNG, Organ.LIVER} <= seen <= {*Organ}
 
     def test_no_pose_swaps_left_and_right(self, patches: PhantomPatches) -> None:
         compared = 0
