@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.phantoms.hounsfield import render
+from DeepImagingLib.phantoms.scanner import trim_to_circle
 from DeepImagingLib.training.bodies import Body, Triple, draw_bodies
 from DeepImagingLib.training.draws import seeded
 from DeepImagingLib.training.pose import box_shape, margins_before, pad_to, posed
@@ -20,6 +21,7 @@ FIRST_TEST_SEED = 1_000_000
 """Phantoms from here on are never trained on."""
 
 FIELD_OF_VIEW = (480.0, 360.0, 800.0)
+TRIMMED = 0.12  # how often the scanner's circle cuts through the body
 
 Item = Mapping[str, Any]
 
@@ -73,6 +75,8 @@ class PhantomPatches(Dataset[Item]):
         box = box_shape(self.patch, rng)
         before = margins_before(box, self.patch, rng)
         materials, organs = posed(materials, organs, box, rng)
+        if rng.random() < TRIMMED:
+            trim_to_circle(materials, organs, self.spacing, rng)
         image = pad_to(render(materials, self.spacing, rng), before, self.patch)
         label = pad_to(organs, before, self.patch)
         item = {"image": torch.from_numpy(image)[None], "label": torch.from_numpy(label)[None]}
