@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import zipfile
+from itertools import permutations, product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from monai.data import MetaTensor
+from monai.transforms import Orientation, Spacing
 
 from DeepImagingLib import run
 from DeepImagingLib.cli import main
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.files import read
+from DeepImagingLib.phantoms import torso_ct
+from DeepImagingLib.results import Segmentation
 
 MODEL = "torso_ct_segmentation"
 
@@ -70,8 +75,33 @@ class TestSides:
         right, left = (_center(result.mask(f"{side} lung"), result.affine) for side in ("right", "left"))
         assert right[0] > left[0] + 80
 
+    @pytest.mark.slow
+    @pytest.mark.parametrize("name", ["ct_abdomen_dicom", "ct_chest_4dlung.nii.gz"])
+    def test_no_orientation_swaps_them(self, real_scans: Path, name: str) -> None:
+        same_in_all_orientations(Spacing((4, 4, 4))(read(real_scans / name)))
+
     def test_three_slices_are_enough_to_run(self, real_scans: Path) -> None:
         assert run(MODEL, real_scans / "ct_3slice_dicom").layers.shape == (1, 512, 512, 3)
+
+
+@pytest.mark.slow
+def test_no_orientation_swaps_the_sides_of_a_made_torso() -> None:
+    images, _ = torso_ct.sample(1_000_001, (4, 4, 4), (400, 320, 480))
+    same_in_all_orientations(images["ct"])
+
+
+def same_in_all_orientations(image: MetaTensor) -> None:
+    """Check that segments are where they were, however the scan's axes lie."""
+    expected = _labels(run(MODEL, image))
+    for code in map("".join, product("LR", "PA", "IS")):
+        for axes in map("".join, permutations(code)):
+            found = _labels(run(MODEL, Orientation(axes)(image)))
+            assert (found == expected).mean() > 0.995, axes
+
+
+def _labels(result: Segmentation) -> np.ndarray:
+    """Return the labels, with axes that run to the right, front and top."""
+    return np.asarray(Orientation("RAS")(MetaTensor(result.layers[:1].astype(np.uint8), affine=result.affine)))
 
 
 def _center(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ class Course:
         fruitless: Validations since.
         losses: Since the last row.
         rows: Of the curve.
+        earlier: What a stage before told of itself.
     """
 
     pace: Pace
@@ -40,6 +41,7 @@ class Course:
     fruitless: int = 0
     losses: list[float] = field(default_factory=list)
     rows: list[dict[str, float]] = field(default_factory=list)
+    earlier: dict[str, Any] = field(default_factory=dict)
 
     def as_plain(self) -> dict[str, Any]:
         """Return it as a mapping."""

@@ -21,13 +21,14 @@ class PresentDiceCELoss(torch.nn.Module):
             target: (B, 1, ...) whole numbers from 0 to K - 1.
         """
         images, labels = logits.shape[:2]
-        log = torch.log_softmax(logits.float().flatten(2), 1)
+        # labels last: a voxel's values lie side by side already where channels are last, and are quick to sum else
+        log = torch.log_softmax(logits.movedim(1, -1).reshape(images, -1, labels), -1, dtype=torch.float32)
         truth = target.flatten(1).long()
-        of_truth = log.gather(1, truth[:, None])[:, 0]
+        of_truth = log.gather(2, truth[..., None])[..., 0]
         place = (truth + labels * torch.arange(images, device=truth.device)[:, None]).flatten()
         size = torch.bincount(place, minlength=images * labels).to(log.dtype)
         shared = torch.zeros_like(size).index_add(0, place, of_truth.exp().flatten())
-        dice = 2 * shared / (log.exp().sum(2).flatten() + size)
+        dice = 2 * shared / (log.exp().sum(1).flatten() + size)
         counts = size > 0
         counts[::labels] = False
         loss = -of_truth.mean()

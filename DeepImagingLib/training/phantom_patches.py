@@ -41,6 +41,7 @@ class PhantomPatches(Dataset[Item]):
         transform: What MONAI's transforms make of {"image": (1, *patch) in HU, "label": (1, *patch) of `Organ`}.
         field_of_view: Of the bodies, in mm.
         cache: Folder that keeps the bodies for other runs; without one, nothing is stored.
+        drawn_at: Voxel size in mm of the bodies, where it isn't `spacing`: a coarse and a fine stage share them.
 
     Raises:
         InputError: A seed is one of those kept for tests.
@@ -55,12 +56,14 @@ class PhantomPatches(Dataset[Item]):
         transform: Callable[[Item], Item] | None = None,
         field_of_view: Triple = FIELD_OF_VIEW,
         cache: str | None = None,
+        drawn_at: Triple | None = None,
     ) -> None:
         if not 0 <= seed <= seed + bodies <= FIRST_TEST_SEED or bodies < 1:
             raise InputError(f"Bodies to train on have seeds from 0 to below {FIRST_TEST_SEED}, got {seed} + {bodies}.")
         self.seeds = range(seed, seed + bodies)
         self.spacing, self.patch, self.transform = spacing, tuple(patch), transform
-        self._grid = (spacing, field_of_view, cache)
+        self._grid = (drawn_at or spacing, field_of_view, cache)
+        self._stretch = np.divide(spacing, drawn_at or spacing)
         self._bodies: list[Body] = []
 
     def prepare(self, tell: Callable[[float], None] = lambda _: None) -> None:
@@ -74,7 +77,7 @@ class PhantomPatches(Dataset[Item]):
         materials, organs = self._bodies[int(rng.integers(len(self._bodies)))].unpack()
         box = box_shape(self.patch, rng)
         before = margins_before(box, self.patch, rng)
-        materials, organs = posed(materials, organs, box, rng)
+        materials, organs = posed(materials, organs, box, rng, self._stretch)
         if rng.random() < TRIMMED:
             trim_to_circle(materials, organs, self.spacing, rng)
         image = pad_to(render(materials, self.spacing, rng), before, self.patch)

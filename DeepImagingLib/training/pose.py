@@ -11,9 +11,11 @@ from scipy.spatial.transform import Rotation
 from torch.nn.functional import interpolate
 
 Bytes = npt.NDArray[np.uint8]
+Vector = npt.NDArray[np.float64]
 
-SLAB, TIGHT = 0.4, 0.25  # how often few slices are scanned, and less than the whole width
+SLAB, TIGHT = 0.3, 0.2  # how often few slices are scanned, and less than the whole width
 LEAST_SLICES = 6
+HEIGHTS = 0.18, 0.88  # where the middle of a box lies between thighs and neck, as a share of the body's height
 BENT = 0.7  # how often a body is bent elastically
 CONTROL_POINTS = (5, 5, 4)
 MOST_BENT = 1.8  # voxels of displacement, one standard deviation at a control point
@@ -43,7 +45,7 @@ def margins_before(box: Sequence[int], patch: Sequence[int], rng: np.random.Gene
 
 
 def posed(
-    materials: Bytes, organs: Bytes, box: Sequence[int], rng: np.random.Generator, stretch: float = 1.0
+    materials: Bytes, organs: Bytes, box: Sequence[int], rng: np.random.Generator, stretch: Vector
 ) -> tuple[Bytes, Bytes]:
     """Cut a box out of a body; there is air around, but a body goes on above and below.
 
@@ -51,7 +53,7 @@ def posed(
         materials, organs: (I, J, K), 0 for air.
         box: Shape to return.
         rng: Where everything random comes from.
-        stretch: Voxels of the body for one of the box.
+        stretch: Voxels of the body for one of the box, an axis each.
     """
     shape = materials.shape
     points = _points(shape, box, rng, stretch)
@@ -66,11 +68,11 @@ def posed(
     return materials.reshape(-1)[places] * inside, organs.reshape(-1)[places] * inside
 
 
-def _points(shape: Sequence[int], box: Sequence[int], rng: np.random.Generator, stretch: float) -> list[torch.Tensor]:
+def _points(shape: Sequence[int], box: Sequence[int], rng: np.random.Generator, stretch: Vector) -> list[torch.Tensor]:
     """Return where in a body each voxel of the box lies, a tensor an axis."""
     size = np.array(shape)
-    across = 0.08 if rng.random() < 0.5 else 0.3  # windows at a scan's sides see the body off their middle
-    middle = size * (0.5 + np.append(rng.uniform(-across, across, 2), rng.uniform(-0.45, 0.45)))
+    across = 0.08 if rng.random() < 0.75 else 0.25  # windows at a scan's sides see the body off their middle
+    middle = size * np.append(rng.uniform(0.5 - across, 0.5 + across, 2), rng.uniform(*HEIGHTS))
     turn = Rotation.from_euler("xyz", rng.uniform(-0.12, 0.12, 3)).as_matrix()
     matrix = turn * rng.uniform(0.85, 1.2) * rng.uniform(0.94, 1.06, 3) * stretch
     steps = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in box]

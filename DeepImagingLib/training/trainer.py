@@ -24,6 +24,7 @@ from DeepImagingLib.training.curves import write_curves
 from DeepImagingLib.training.pace import Pace
 from DeepImagingLib.training.precision import Loss, autocast, half_pays, laid_out, lay_out
 from DeepImagingLib.training.publish import Account, publish
+from DeepImagingLib.training.stages import CoarseStage
 from DeepImagingLib.training.validate import MEAN, Inferer, Items, measure
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ class Trainer:
         inferer: Runs the network over whole images, for validation.
         validation: Data sets to measure Dice on, by name; where there are several, the mean of their means counts.
         output: Folder of the bundle to make; checkpoints and curves go into its folder `training`.
-        bundle: Folder of the recipe, whose configs the new bundle takes over.
+        bundle: Folder of the recipe, whose configs the new bundle takes over; without one, checkpoints and curves are
+            all there is, in `output` itself.
         steps: Of the schedule, and of a run without a deadline.
         lr_scheduler: Of the optimizer, over `steps` steps.
         device: Where to compute.
@@ -66,6 +68,7 @@ class Trainer:
         checkpoint_seconds: From one checkpoint to the next.
         resume: Go on where an earlier run in `output` was stopped.
         minutes: Time for all of `run`, from which the number of steps follows; None takes `steps`.
+        before: A coarser training whose weights this one begins with.
     """
 
     network: torch.nn.Module
@@ -76,7 +79,7 @@ class Trainer:
     inferer: Inferer
     validation: Mapping[str, Items]
     output: str
-    bundle: str
+    bundle: str | None
     steps: int
     lr_scheduler: torch.optim.lr_scheduler.LRScheduler | None = None
     device: torch.device | str = "cpu"
@@ -91,6 +94,7 @@ class Trainer:
     checkpoint_seconds: float = 60.0
     resume: bool = False
     minutes: float | None = None
+    before: CoarseStage | None = None
 
     def run(self, monitor: Monitor | None = None) -> Path:
         """Train, and write the bundle; returns its folder.
@@ -106,9 +110,10 @@ class Trainer:
         self._deadline = begun + 60 * self.minutes if self.minutes is not None else None
         self._device = torch.device(self.device)
         self._names = {int(number): name for number, name in self.labels.items()}
-        self._folder = self._opened()
+        self._open()
+        earlier = self._run_before()
         self._prepare()
-        self._start()
+        self._start(earlier)
         self._clock = Clock(self.course.seconds)
         if self.course.step == 0:
             self._validate()  # a recipe that can't be validated should fail now, and not in an hour
@@ -120,18 +125,35 @@ class Trainer:
             raise CancelledError(
                 f"Training was stopped after {self.course.step} steps; go on with --resume."
             ) from error
-        return self._publish()
+        return self._publish() if self.bundle else self._folder
 
-    def _opened(self) -> Path:
-        """Return the folder for checkpoints, made if need be; a foreign folder is left alone."""
+    @property
+    def was_begun(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return self._checkpoint.is_file()
+
+    def best_network(self) -> torch.nn.Module:
+        """Return the network, with the weights that did best in validation."""
+        self.network.load_state_dict(checkpoint.load(self._folder / "best.pt", self._device)["network"])
+        return self.network
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.output) / FOLDER if self.bundle else Path(self.output)
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self._folder / "last.pt"
+
+    def _open(self) -> None:
+        """Make the folder for checkpoints; a foreign folder is left alone."""
         if self.precision not in PRECISIONS:
             raise InputError(f"The precision {self.precision!r} is none of {', '.join(PRECISIONS)}.")
         if self.minutes is not None and not self.minutes > 0:
             raise InputError(f"There is no training in {self.minutes:g} minutes; give it more.")
-        if not (Path(self.bundle) / "configs").is_dir():
+        if self.bundle and not (Path(self.bundle) / "configs").is_dir():
             raise InputError(f"{self.bundle} is no bundle's folder; name that of the recipe (`bundle_root`).")
-        output = Path(self.output)
-        folder = output / FOLDER
+        output, folder = Path(self.output), self._folder
         try:
             holds_something = output.exists() and any(output.iterdir())
             if holds_something and not folder.is_dir():
@@ -143,7 +165,11 @@ class Trainer:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"The folder {output} can't be used ({error.strerror}); name another.") from error
-        return folder
+
+    def _run_before(self) -> dict[str, Any]:
+        if self.before is None or self.was_begun:
+            return {}
+        return self.before.run(self.network, self.minutes, self.resume, self._monitor)
 
     def _prepare(self) -> None:
         """Let data sets that have to make something first do so."""
@@ -155,11 +181,11 @@ class Trainer:
                 with self._monitor.stage(f"preparing {name}"):
                     prepare(self._monitor.update)
 
-    def _start(self) -> None:
+    def _start(self, earlier: dict[str, Any]) -> None:
         """Begin anew, or where the last checkpoint was written."""
-        saved = checkpoint.load(self._folder / "last.pt") if (self._folder / "last.pt").is_file() else None
+        saved = checkpoint.load(self._checkpoint) if self.was_begun else None
         half = saved["course"]["half"] if saved else self._chosen_precision()
-        self.course = Course(Pace(self.steps, self.steps), half)
+        self.course = Course(Pace(self.steps, self.steps), half, earlier=earlier)
         lay_out(self.network, half, self._first().dim())
         self.averaged = AveragedModel(self.network, multi_avg_fn=_running_average(self.average))
         if saved:
@@ -302,7 +328,7 @@ class Trainer:
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
         }
-        checkpoint.save(self._folder / "last.pt", state)
+        checkpoint.save(self._checkpoint, state)
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         try:
@@ -319,6 +345,7 @@ class Trainer:
         self.course = Course.from_plain(state["course"])
 
     def _publish(self) -> Path:
+        assert self.bundle
         course = self.course
         best = checkpoint.load(self._folder / "best.pt")
         account = Account(
@@ -335,6 +362,7 @@ class Trainer:
                 "precision": "bfloat16" if course.half else "float32",
                 "device": self._device.type,
                 "threads": torch.get_num_threads(),
+                **({"coarse_stage": course.earlier} if course.earlier else {}),
             },
         )
         with self._monitor.stage("writing the bundle"):

@@ -1,6 +1,8 @@
-"""Dice of the shipped torso model on the public abdomen CT and on held-out phantoms of both families, by whole runs.
+"""Dice of the torso model on the public abdomen CT and on held-out phantoms of both families, by whole runs.
 
-    python Testing/benchmarks/torso_ct_accuracy.py [--write]
+Simple rules by Hounsfield units stand beside it: a structure that a threshold finds better is not worth a network.
+
+    python -m Testing.benchmarks.torso_ct_accuracy [--model NAME|FOLDER] [--write]
 
 The scan is TotalSegmentator's public test case (wasserth/TotalSegmentator, tests/reference_files/example_ct_dicom,
 Apache-2.0); the reference is that project's own output, a network's, with its gaps. `--write` puts the numbers into
@@ -24,6 +26,7 @@ from DeepImagingLib.bundles.find import find_bundle
 from DeepImagingLib.phantoms import contour_torso, torso_ct
 from DeepImagingLib.phantoms.torso import Organ
 from DeepImagingLib.results import Segmentation
+from Testing.benchmarks.hounsfield_rules import by_rules
 
 MODEL = "torso_ct_segmentation"
 ROOT = Path(__file__).parents[2]
@@ -39,7 +42,7 @@ REFERENCE_IDS = {
     "bone": [*range(25, 51), *range(69, 79), *range(92, 117)],
 }
 BONES = (Organ.SPINE, Organ.RIBS, Organ.HIPS, Organ.SACRUM, Organ.FEMURS, Organ.OTHER_BONE)
-TOGETHER = {"bone": BONES, "body": tuple(Organ)[1:]}
+TOGETHER = {"bone": list(BONES), "body": list(Organ)[1:]}
 """What models call by one name and phantoms have apart."""
 
 FAMILIES = {"the family it was trained on": torso_ct.sample, "another family": contour_torso.sample}
@@ -47,26 +50,34 @@ FIELD_OF_VIEW = (420.0, 340.0, 500.0)
 PHANTOM_SEEDS = range(1_000_000, 1_000_004)
 SMALLEST_ML = 5.0  # what the scan holds less of can't be scored
 
+Mask = npt.NDArray[np.bool_]
+Scores = dict[str, dict[str, float]]
 
-def dice(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
+
+def dice(first: Mask, second: Mask) -> float:
     """Return the overlap of two masks, 2 |A∩B| / (|A| + |B|)."""
     return float(2 * (first & second).sum() / max(first.sum() + second.sum(), 1))
 
 
-def on_real_scan() -> dict[str, float]:
-    """Return structure → Dice on the public abdomen slab, for what the reference holds."""
-    result = run(MODEL, DATA / "ct_abdomen_dicom")
+def on_real_scan(model: str) -> Scores:
+    """Return Dice on the public abdomen slab, for what the reference holds."""
+    image = files.read(DATA / "ct_abdomen_dicom")
+    result = run(model, image)
     reference = files.read(DATA / "ct_abdomen_dicom_seg.nii.gz")
     labels = reference.numpy()[0][tuple(_flips(result.affine, np.asarray(reference.affine)))]
-    scores = {}
-    ours = {segment.name for segment in result.segments}
-    for name, ids in REFERENCE_IDS.items():
-        if name not in ours:
-            continue
-        truth = np.isin(labels, ids)
-        if truth.sum() * result.voxel_ml >= SMALLEST_ML:
-            scores[name] = round(dice(result.mask(name), truth), 3)
-    return scores
+    there = {name: np.isin(labels, ids) for name, ids in REFERENCE_IDS.items()}
+    there = {name: mask for name, mask in there.items() if mask.sum() * result.voxel_ml >= SMALLEST_ML}
+    return _scores(result, image.numpy()[0], there)
+
+
+def _scores(result: Segmentation, image: npt.NDArray[np.float32], there: Mapping[str, Mask]) -> Scores:
+    """Return way → structure → Dice: of the network, and of the rules."""
+    ours = {segment.name: result.mask(segment) for segment in result.segments}
+    ruled = by_rules(image, result.affine)
+    return {
+        way: {name: dice(found[name], there[name]) for name in there if name in found}
+        for way, found in (("network", ours), ("rules", ruled))
+    }
 
 
 def _flips(affine: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> list[slice]:
@@ -75,45 +86,58 @@ def _flips(affine: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> l
     return [slice(None) if s else slice(None, None, -1) for s in same]
 
 
-def on_phantoms(sample: Callable[..., Any]) -> dict[str, float]:
-    """Return structure → mean Dice over held-out phantoms at 2 mm, as a user's scan would come."""
-    scores: dict[str, list[float]] = {}
+def on_phantoms(model: str, sample: Callable[..., Any]) -> Scores:
+    """Return mean Dice over held-out phantoms at 2 mm, as a user's scan would come."""
+    all_scores = []
     for seed in PHANTOM_SEEDS:
         images, truth = sample(seed, (2.0, 2.0, 2.0), FIELD_OF_VIEW)
-        result = run(MODEL, images["ct"])
-        for segment in result.segments:
-            there = np.isin(truth.layers[0], TOGETHER.get(segment.name) or _value(truth, segment.name))
-            if there.any():
-                scores.setdefault(segment.name, []).append(dice(result.mask(segment), there))
-    return {name: round(float(np.mean(values)), 3) for name, values in scores.items()}
+        result = run(model, images["ct"])
+        values = {segment.name: [segment.value] for segment in truth.segments} | TOGETHER
+        there = {name: np.isin(truth.layers[0], value) for name, value in values.items()}
+        there = {name: mask for name, mask in there.items() if mask.sum() * result.voxel_ml >= SMALLEST_ML}
+        all_scores.append(_scores(result, np.asarray(images["ct"])[0], there))
+    return {way: _means([scores[way] for scores in all_scores]) for way in all_scores[0]}
 
 
-def _value(truth: Segmentation, name: str) -> list[int]:
-    return [segment.value for segment in truth.segments if segment.name == name]
+def _means(scores: list[dict[str, float]]) -> dict[str, float]:
+    names = {name: None for score in scores for name in score}
+    return {name: float(np.mean([score[name] for score in scores if name in score])) for name in names}
 
 
-def write(measured: Mapping[str, Mapping[str, float]]) -> None:
+def write(model: str, measured: Mapping[str, Scores]) -> None:
     """Put what was measured into the model's metadata."""
-    path = find_bundle(MODEL) / "configs" / "metadata.json"
+    path = find_bundle(model) / "configs" / "metadata.json"
     metadata = json.loads(path.read_text(encoding="utf-8"))
-    metrics = {f"dice, {where}: {name}": score for where, scores in measured.items() for name, score in scores.items()}
-    metadata["eval_metrics"].update(metrics)
-    path.write_text(json.dumps(metadata, indent=4) + "\n", encoding="utf-8")
+    for where, scores in measured.items():
+        for name, score in scores["network"].items():
+            metadata["eval_metrics"][f"dice, {where}: {name}"] = round(score, 3)
+    path.write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def show(where: str, scores: Scores) -> None:
+    """Print a table: structure, network, rules."""
+    print(where)
+    for name, score in scores["network"].items():
+        rule = scores["rules"].get(name)
+        print(f"  {name:18} {score:.3f}" + (f"   rule {rule:.3f}" if rule is not None else ""), flush=True)
 
 
 def main() -> None:
     """Measure, print and, where asked, write."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default=MODEL, help="name or folder of the model")
     parser.add_argument("--write", action="store_true", help="put the numbers into the model's metadata")
     parsed = parser.parse_args()
     measured = {
-        f"public CT that was looked at while training ({PUBLIC_NAME}, 40 mm slab)": on_real_scan(),
+        f"public CT that was looked at while training ({PUBLIC_NAME}, 40 mm slab)": on_real_scan(parsed.model),
     }
     for family, sample in FAMILIES.items():
-        measured[f"{len(PHANTOM_SEEDS)} held-out phantoms of {family} at 2 mm"] = on_phantoms(sample)
-    print(json.dumps(measured, indent=2))
+        where = f"{len(PHANTOM_SEEDS)} held-out phantoms of {family} at 2 mm"
+        measured[where] = on_phantoms(parsed.model, sample)
+    for where, scores in measured.items():
+        show(where, scores)
     if parsed.write:
-        write(measured)
+        write(parsed.model, measured)
 
 
 if __name__ == "__main__":

@@ -124,6 +124,60 @@ def _wait_for_steps(child: subprocess.Popen[bytes], output: Path, steps: int) ->
     raise AssertionError(f"the child ended with {child.poll()}, or took too long")
 
 
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny recipe with a coarse stage."""
+    return tiny.write(tmp_path_factory.mktemp("recipes") / "staged", staged=True)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the bodies of several trainings are kept."""
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+class TestACoarseStage:
+    def test_the_finer_network_begins_with_its_weights(self, staged: Path, cache: str, tmp_path: Path) -> None:
+        bundle = make_trainer(staged, tmp_path / "bundle", cache=cache, steps=0).run()
+        coarse = torch.load(bundle / "training" / "coarse" / "best.pt", weights_only=True)["network"]
+        inner, outer = "model.1.submodule.1.submodule", "model.1.submodule"
+        fine = weights(bundle)
+        taken = {name.replace(inner, outer): value for name, value in fine.items() if name.startswith(inner)}
+        assert taken and same(taken, {name: value for name, value in coarse.items() if name.startswith(outer)})
+        told = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))["training"]
+        assert told["coarse_stage"]["steps"] == 12
+
+    def test_a_run_cancelled_in_it_goes_on_and_ends_as_an_unbroken_one(
+        self, staged: Path, cache: str, tmp_path: Path
+    ) -> None:
+        whole = make_trainer(staged, tmp_path / "whole", cache=cache).run()
+        broken = make_trainer(staged, tmp_path / "broken", cache=cache)
+        assert broken.before
+        coarse = broken.before.trainer
+        with pytest.raises(CancelledError, match=r"after 5 steps.*--resume"):
+            broken.run(Monitor(cancel=lambda: hasattr(coarse, "course") and coarse.course.step == 5))
+        assert not (tmp_path / "broken" / "models").exists()
+        make_trainer(staged, tmp_path / "broken", cache=cache, resume=True).run()
+        assert same(weights(tmp_path / "broken"), weights(whole))
+
+    def test_it_takes_its_share_of_the_time(
+        self, staged: Path, cache: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("DeepImagingLib.training.trainer.CLOSING_SECONDS", 0.0)
+        trainer = make_trainer(staged, tmp_path / "bundle", cache=cache, minutes=0.2)
+        assert trainer.before
+        trainer.before.run(trainer.network, trainer.minutes, False, Monitor())
+        assert trainer.before.trainer.minutes == pytest.approx(0.05)
+        assert trainer.before.trainer.course.step > 0
+
+    def test_networks_that_do_not_fit_together_are_told(self, staged: Path, cache: str, tmp_path: Path) -> None:
+        trainer = make_trainer(staged, tmp_path / "bundle", cache=cache)
+        assert trainer.before
+        trainer.before.taken = {"model.0": "model.0"}
+        with pytest.raises(InputError, match=r"`model.0` of the coarse network doesn't fit"):
+            trainer.run()
+
+
 class TestEnding:
     def test_a_run_of_some_seconds_ends_in_them_with_its_schedule_at_its_end(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

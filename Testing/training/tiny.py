@@ -9,6 +9,7 @@ from typing import Any
 SHIPPED = Path(__file__).parents[2] / "Resources" / "Bundles" / "torso_ct_segmentation"
 SPACING = [20.0, 20.0, 20.0]
 PATCH = [24, 16, 16]
+QUICK = {"precision": "full", "validate_every": 4, "checkpoint_seconds": 0.0}
 
 
 def config(**changes: Any) -> dict[str, Any]:
@@ -20,15 +21,32 @@ def config(**changes: Any) -> dict[str, Any]:
     recipe["inferer"]["roi_size"] = PATCH
     recipe["data"]["bodies"] = 2
     recipe["validation"]["phantoms"]["cases"] = 1
-    recipe["trainer"] |= {"precision": "full", "validate_every": 4, "checkpoint_seconds": 0.0} | changes
+    recipe["trainer"] |= QUICK | changes
+    del recipe["coarse"], recipe["trainer"]["before"]
     return recipe
 
 
-def write(folder: Path, **changes: Any) -> Path:
+def staged_config() -> dict[str, Any]:
+    """The shipped recipe, shrunk, with its coarse stage."""
+    shipped = json.loads((SHIPPED / "configs" / "train.json").read_text(encoding="utf-8"))
+    recipe = config()
+    recipe["network_def"] |= {"channels": [4, 8, 8], "strides": [1, 2]}
+    recipe["trainer"]["before"] = shipped["trainer"]["before"]
+    coarse = recipe["coarse"] = shipped["coarse"]
+    coarse |= {"steps": 12, "spacing": [40.0, 40.0, 40.0]}
+    coarse["network_def"] |= recipe["network_def"] | {"channels": [8, 8], "strides": [1]}
+    coarse["inferer"]["roi_size"] = [16, 16, 16]
+    coarse["data"]["bodies"] = 2
+    coarse["validation"]["phantoms"]["cases"] = 1
+    coarse["trainer"] |= QUICK
+    return recipe
+
+
+def write(folder: Path, staged: bool = False, **changes: Any) -> Path:
     """Write a bundle with that recipe; returns its folder."""
     configs = folder / "configs"
     configs.mkdir(parents=True)
     for name in ("inference.json", "metadata.json"):
         (configs / name).write_bytes((SHIPPED / "configs" / name).read_bytes())
-    (configs / "train.json").write_text(json.dumps(config(**changes)), encoding="utf-8")
+    (configs / "train.json").write_text(json.dumps(staged_config() if staged else config(**changes)), encoding="utf-8")
     return folder
