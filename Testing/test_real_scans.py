@@ -92,11 +92,20 @@ def test_no_orientation_swaps_the_sides_of_a_made_torso() -> None:
 
 def same_in_all_orientations(image: MetaTensor) -> None:
     """Check that segments are where they were, however the scan's axes lie."""
-    expected = _labels(run(MODEL, image))
+    result = run(MODEL, image)
+    expected = _labels(result)
+    names = {segment.value: segment.name for segment in result.segments if segment.layer == 0}
+    large = [value for value in names if (expected == value).sum() * result.voxel_ml > 20]
+    assert {"right lung", "left lung", "liver"} <= {names[value] for value in large}
     for code in map("".join, product("LR", "PA", "IS")):
         for axes in map("".join, permutations(code)):
             found = _labels(run(MODEL, Orientation(axes)(image)))
-            assert (found == expected).mean() > 0.995, axes
+            for value in large:
+                assert _dice(found == value, expected == value) > 0.95, (axes, names[value])
+
+
+def _dice(one: np.ndarray, other: np.ndarray) -> float:
+    return 2 * float((one & other).sum()) / float(one.sum() + other.sum())
 
 
 def _labels(result: Segmentation) -> np.ndarray:

@@ -5,6 +5,7 @@ schedule by their names, and a `trainer`. `python -m DeepImagingLib train` and M
 same file.
 """
 
+from DeepImagingLib.training.bodies import Bodies
 from DeepImagingLib.training.draws import Shuffled
 from DeepImagingLib.training.losses import PresentDiceCELoss
 from DeepImagingLib.training.phantom_patches import PhantomCases, PhantomPatches
@@ -14,6 +15,7 @@ from DeepImagingLib.training.stages import CoarseStage
 from DeepImagingLib.training.trainer import Trainer
 
 __all__ = [
+    "Bodies",
     "CoarseStage",
     "PhantomCases",
     "PhantomPatches",

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from DeepImagingLib import phantoms
-from DeepImagingLib.errors import WorkerError
+from DeepImagingLib.errors import InputError, WorkerError
 from DeepImagingLib.phantoms import torso_ct
 
 Bytes = npt.NDArray[np.uint8]
@@ -44,6 +44,45 @@ class Body:
         """Return materials and organs."""
         both = np.frombuffer(zlib.decompress(self._packed), np.uint8).reshape(2, *self.shape)
         return both[0], both[1]
+
+
+class Bodies:
+    """The torsos that patches are cut from, drawn once; several data sets may share them.
+
+    Args:
+        first: Seed of the first; the others follow.
+        count: How many.
+        spacing: Voxel size in mm.
+        field_of_view: Size in mm.
+        cache: Folder that keeps them for other runs; without one, nothing is stored.
+    """
+
+    def __init__(
+        self,
+        first: int = 0,
+        count: int = 300,
+        spacing: Triple = (4.0, 4.0, 4.0),
+        field_of_view: Triple = (480.0, 360.0, 800.0),
+        cache: str | None = None,
+    ) -> None:
+        if first < 0 or count < 1:
+            raise InputError(f"Bodies have seeds from 0, and there has to be one; got {count} from {first}.")
+        self.seeds = range(first, first + count)
+        self.spacing = spacing
+        self._grid = (spacing, field_of_view, cache)
+        self._drawn: list[Body] = []
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def __getitem__(self, index: int) -> Body:
+        """Return a body."""
+        self.prepare()
+        return self._drawn[index]
+
+    def prepare(self, tell: Callable[[float], None] = lambda _: None) -> None:
+        """Draw them; `tell` is called with the share that is done."""
+        self._drawn = self._drawn or draw_bodies(self.seeds, *self._grid, tell)
 
 
 def draw_bodies(

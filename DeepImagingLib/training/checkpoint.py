@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,13 +18,15 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     Raises:
         OutputError: The disk is full, or doesn't let us.
     """
+    partly = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-            write(file)  # type: ignore[arg-type]  # a wrapper that is one in all but its type
+        with partly.open("wb") as file:
+            write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(file.name, path)
+        os.replace(partly, path)
     except OSError as error:
+        partly.unlink(missing_ok=True)
         raise OutputError(f"{path.name} can't be written ({error.strerror}); is there room on the disk?") from error
 
 

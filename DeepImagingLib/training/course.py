@@ -22,8 +22,9 @@ class Course:
         half: Steps are computed in bfloat16.
         step: Steps that are done.
         seconds: That they took, validations included.
+        validation_seconds: That the last validation took.
         skipped: Steps whose gradient wasn't finite.
-        best: Highest Dice; `best_step`: when; `metrics`: of each label then.
+        best: Highest Dice; `best_step`: when.
         fruitless: Validations since.
         losses: Since the last row.
         rows: Of the curve.
@@ -34,10 +35,10 @@ class Course:
     half: bool
     step: int = 0
     seconds: float = 0.0
+    validation_seconds: float = 0.0
     skipped: int = 0
     best: float = -1.0
     best_step: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
     fruitless: int = 0
     losses: list[float] = field(default_factory=list)
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -66,7 +67,7 @@ class Course:
         self.fruitless += 1
         if score <= self.best:
             return False
-        self.best, self.best_step, self.metrics, self.fruitless = score, self.step, dict(measured), 0
+        self.best, self.best_step, self.fruitless = score, self.step, 0
         return True
 
 

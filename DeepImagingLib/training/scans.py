@@ -65,6 +65,12 @@ class Scans(Dataset[Item]):
     def __len__(self) -> int:
         return len(self._cases)
 
+    def prepare(self, tell: Callable[[float], None] = lambda _: None) -> None:
+        """Read all of them, so that a wrong file is told before training; `tell` is called with the share done."""
+        for index in range(len(self)):
+            tell(index / len(self))
+            self[index]
+
     def __getitem__(self, index: int) -> Item:
         """Return a case; it is read once."""
         if index not in self._items:

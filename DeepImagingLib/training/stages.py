@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from DeepImagingLib.inference.progress import Monitor
     from DeepImagingLib.training.trainer import Trainer
 
+TITLE = "coarse training"
+
 
 @dataclass
 class CoarseStage:
@@ -36,20 +38,23 @@ class CoarseStage:
         """Train, hand the weights over to `network`, and return what is worth telling of the training.
 
         Raises:
-            InputError: The networks don't fit together.
+            InputError: The networks don't fit together; nothing was trained.
         """
         trainer = self.trainer
+        self._hand_over(trainer.network, network)  # what can't be handed over is better told before the training
         trainer.minutes = minutes and minutes * self.share
-        trainer.resume = resume and trainer.was_begun
+        trainer.resume, trainer.title = resume, TITLE
         trainer.run(monitor)
-        coarse = trainer.best_network()
+        self._hand_over(trainer.best_network(), network)
+        course = trainer.course
+        return {"steps": course.step, "minutes": round(course.seconds / 60, 1), "dice": round(course.best, 3)}
+
+    def _hand_over(self, coarse: torch.nn.Module, fine: torch.nn.Module) -> None:
         for target, source in self.taken.items():
             try:
-                network.get_submodule(target).load_state_dict(coarse.get_submodule(source).state_dict())
+                fine.get_submodule(target).load_state_dict(coarse.get_submodule(source).state_dict())
             except (AttributeError, RuntimeError) as error:
                 raise InputError(
                     f"`{source}` of the coarse network doesn't fit into `{target}` of the finer one; mend the recipe's "
                     "`taken`."
                 ) from error
-        course = trainer.course
-        return {"steps": course.step, "minutes": round(course.seconds / 60, 1), "dice": round(course.best, 3)}

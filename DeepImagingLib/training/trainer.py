@@ -6,7 +6,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,8 @@ class Trainer:
         resume: Go on where an earlier run in `output` was stopped.
         minutes: Time for all of `run`, from which the number of steps follows; None takes `steps`.
         before: A coarser training whose weights this one begins with.
+        title: What messages call it.
+        saved: Steps in the last checkpoint.
     """
 
     network: torch.nn.Module
@@ -95,6 +97,8 @@ class Trainer:
     resume: bool = False
     minutes: float | None = None
     before: CoarseStage | None = None
+    title: str = "training"
+    saved: int = field(default=0, init=False)
 
     def run(self, monitor: Monitor | None = None) -> Path:
         """Train, and write the bundle; returns its folder.
@@ -111,19 +115,21 @@ class Trainer:
         self._device = torch.device(self.device)
         self._names = {int(number): name for number, name in self.labels.items()}
         self._open()
-        earlier = self._run_before()
-        self._prepare()
-        self._start(earlier)
-        self._clock = Clock(self.course.seconds)
-        if self.course.step == 0:
-            self._validate()  # a recipe that can't be validated should fail now, and not in an hour
-            self._save()
         try:
-            with self._monitor.stage("training"):
+            self._prepare()
+            self._start(self._run_before())
+            self._clock = Clock(self.course.seconds)
+            if self.course.step == 0:
+                self._validate()  # a recipe that can't be validated should fail now, and not in an hour
+                self._save()
+            with self._monitor.stage(self.title):
                 self._train()
         except CancelledError as error:
+            kept = self if self.was_begun else self.before and self.before.trainer
+            if not (kept and kept.was_begun):
+                raise
             raise CancelledError(
-                f"Training was stopped after {self.course.step} steps; go on with --resume."
+                f"The {kept.title} was stopped after {kept.saved} steps; go on with --resume."
             ) from error
         return self._publish() if self.bundle else self._folder
 
@@ -169,7 +175,8 @@ class Trainer:
     def _run_before(self) -> dict[str, Any]:
         if self.before is None or self.was_begun:
             return {}
-        return self.before.run(self.network, self.minutes, self.resume, self._monitor)
+        minutes = (self._deadline - time.monotonic()) / 60 if self._deadline is not None else None
+        return self.before.run(self.network, minutes, self.resume, self._monitor)
 
     def _prepare(self) -> None:
         """Let data sets that have to make something first do so."""
@@ -178,7 +185,7 @@ class Trainer:
             raise InputError("The recipe has nothing to validate on; give it held-out cases under `validation`.")
         for name, data in {"training data": self.data, **self.validation}.items():
             if prepare := getattr(data, "prepare", None):
-                with self._monitor.stage(f"preparing {name}"):
+                with self._monitor.stage(f"preparing {name} of the {self.title}"):
                     prepare(self._monitor.update)
 
     def _start(self, earlier: dict[str, Any]) -> None:
@@ -225,9 +232,11 @@ class Trainer:
             self._fit_pace(course.step - first)
             if course.step % ROW_EVERY == 0:
                 course.add_row(self._learning_rate)
-            if course.step % self.validate_every == 0 or self._is_over:
+            validates = course.step % self.validate_every == 0 or self._is_over
+            if validates:
                 self._validate()
-            if self._is_over or clock() - saved >= self.checkpoint_seconds:
+                self._fit_pace(course.step - first)
+            if validates or clock() - saved >= self.checkpoint_seconds:
                 self._save()
                 saved = clock()
             self._report((course.step - first) / max(1, course.pace.total - first))
@@ -283,7 +292,7 @@ class Trainer:
         """Have the run end when its time does: as many steps as fit beside the validations."""
         if self._deadline is None:
             return
-        validation = self._clock.last_aside
+        validation = self.course.validation_seconds
         a_step = self._clock.of_steps() / done + validation / self.validate_every
         left = self._deadline - time.monotonic() - validation - CLOSING_SECONDS
         self.course.pace.refit(self.course.step, left / a_step)
@@ -300,10 +309,12 @@ class Trainer:
             course.add_row(self._learning_rate)
         with self._clock.aside():
             found = {name: self._measured(cases) for name, cases in self.validation.items()}
+        course.validation_seconds = self._clock.last_aside
         score = float(np.mean([dice[MEAN] for dice in found.values()]))
         flat = {f"{name}: {label}": value for name, dice in found.items() for label, value in dice.items()}
         if course.judge(flat, score):
-            checkpoint.save(self._folder / "best.pt", {"network": self._answering.state_dict(), "step": course.step})
+            best = {"network": self._answering.state_dict(), "step": course.step, "metrics": flat}
+            checkpoint.save(self._folder / "best.pt", best)
         logger.info("step %d: Dice %.3f, best %.3f at step %d", course.step, score, course.best, course.best_step)
         write_curves(self._folder, course.rows)
 
@@ -320,6 +331,7 @@ class Trainer:
 
     def _save(self) -> None:
         state = {
+            "made_of": self._made_of,
             "course": self.course.as_plain(),
             "network": self.network.state_dict(),
             "average": self.averaged.state_dict(),
@@ -329,20 +341,30 @@ class Trainer:
             "random_cuda": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
         }
         checkpoint.save(self._checkpoint, state)
+        self.saved = self.course.step
+
+    @property
+    def _made_of(self) -> list[str]:
+        """What must be the same where a training goes on."""
+        return [type(self.optimizer).__name__, type(self.lr_scheduler).__name__, str(self.steps)]
 
     def _restore(self, state: Mapping[str, Any]) -> None:
+        changed = InputError("The recipe changed since this training began; begin in a new folder.")
+        if state.get("made_of") != self._made_of:
+            raise changed
         try:
             self.network.load_state_dict(state["network"])
             self.averaged.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError) as error:
-            raise InputError("The recipe changed since this training began; begin in a new folder.") from error
+            raise changed from error
         if self.lr_scheduler:
             self.lr_scheduler.load_state_dict(dict(state["scheduler"]))
         torch.set_rng_state(state["random"])
         if state["random_cuda"] is not None and self._device.type == "cuda":
             torch.cuda.set_rng_state(state["random_cuda"], self._device)
         self.course = Course.from_plain(state["course"])
+        self.saved = self.course.step
 
     def _publish(self) -> Path:
         assert self.bundle
@@ -350,11 +372,11 @@ class Trainer:
         best = checkpoint.load(self._folder / "best.pt")
         account = Account(
             labels=self._names,
-            metrics=course.metrics,
+            metrics=best["metrics"],
             rows=course.rows,
             facts={
                 "steps": course.step,
-                "published_step": course.best_step,
+                "published_step": best["step"],
                 "skipped_steps": course.skipped,
                 "minutes": round(course.seconds / 60, 1),
                 "seed": self.seed,

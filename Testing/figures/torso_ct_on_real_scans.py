@@ -32,7 +32,6 @@ OTHERS = (
     "mr_template_spm152.nii.gz",
     "dx_thorax_animal_small.dcm",
 )
-BODY = ("body", "other tissue")
 
 
 def main() -> None:
@@ -48,7 +47,8 @@ def main() -> None:
     chosen.output.mkdir(parents=True, exist_ok=True)
     for name in TORSOS:
         picture = chosen.output / f"{name.partition('.')[0]}.png"
-        command_line(["run", str(data / name), "--model", model, "--output", str(picture)])
+        if command_line(["run", str(data / name), "--model", model, "--output", str(picture)]):
+            sys.exit(1)
         tell(model, data / name)
     for name in OTHERS:
         tell_volumes(model, data / name)
@@ -70,10 +70,9 @@ def tell_volumes(model: str, scan: Path) -> None:
     """Print how much of organs was found where there is none."""
     result = run(model, read(scan))
     volumes = result.millilitres()
-    body = sum(volumes[segment.id] for segment in result.segments if segment.name == BODY[0])
-    found = {s.name: volumes[s.id] for s in result.segments if s.name not in BODY and volumes[s.id] >= 1}
+    found = {segment.name: volumes[segment.id] for segment in result.segments if volumes[segment.id] >= 1}
     most = sorted(found.items(), key=lambda item: -item[1])
-    print(f"{scan.name}: body {body:.0f} mL; " + (", ".join(f"{n} {v:.0f}" for n, v in most) or "nothing else"))
+    print(f"{scan.name}: " + (", ".join(f"{name} {volume:.0f} mL" for name, volume in most) or "nothing"))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,15 @@ from monai.losses import DiceCELoss
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.phantoms.torso import Organ
-from DeepImagingLib.training import PhantomCases, PhantomPatches, PresentDiceCELoss, Scans, Shuffled
+from DeepImagingLib.training import (
+    Bodies,
+    PhantomCases,
+    PhantomPatches,
+    PresentDiceCELoss,
+    Scans,
+    Shuffled,
+    load_recipe,
+)
 from DeepImagingLib.training.pace import Pace
 from Testing.training import tiny
 
@@ -70,12 +78,12 @@ class TestPace:
 @pytest.fixture(scope="module")
 def patches() -> PhantomPatches:
     """Patches of one body."""
-    return PhantomPatches(3, 1, SPACING, PATCH)
+    return PhantomPatches(Bodies(3, 1, SPACING), patch=PATCH)
 
 
 class TestPhantomPatches:
     def test_a_number_stands_for_an_item(self, patches: PhantomPatches) -> None:
-        other = PhantomPatches(3, 1, SPACING, PATCH)
+        other = PhantomPatches(Bodies(3, 1, SPACING), patch=PATCH)
         assert all(torch.equal(patches[5][key], other[5][key]) for key in ("image", "label"))
         assert not torch.equal(patches[5]["image"], patches[6]["image"])
 
@@ -106,18 +114,19 @@ class TestPhantomPatches:
         from monai.transforms import Compose, RandGaussianNoised
 
         noisy = Compose([RandGaussianNoised(keys="image", prob=1.0, std=50.0)])
-        one, other = (PhantomPatches(3, 1, SPACING, PATCH, transform=noisy) for _ in range(2))
+        one, other = (PhantomPatches(Bodies(3, 1, SPACING), patch=PATCH, transform=noisy) for _ in range(2))
         one[7]
         assert torch.equal(torch.as_tensor(one[2]["image"]), torch.as_tensor(other[2]["image"]))
 
     def test_seeds_kept_for_tests_are_never_trained_on(self) -> None:
         with pytest.raises(InputError, match="1000000"):
-            PhantomPatches(999_990, 20)
-        assert min(PhantomCases(2).seeds) >= 1_000_000
+            PhantomPatches(Bodies(999_990, 20))
+        with pytest.raises(InputError, match="1000000"):
+            PhantomCases(Bodies(999_990, 2))
 
     def test_kept_bodies_are_those_that_would_be_drawn(self, patches: PhantomPatches, tmp_path: Path) -> None:
         for _ in range(2):
-            kept = PhantomPatches(3, 1, SPACING, PATCH, cache=str(tmp_path))
+            kept = PhantomPatches(Bodies(3, 1, SPACING, cache=str(tmp_path)), patch=PATCH)
             assert torch.equal(kept[1]["image"], patches[1]["image"])
         assert len(list(tmp_path.glob("*/3.npz"))) == 1
 
@@ -179,3 +188,12 @@ class TestTheShippedRecipe:
         train = json.loads((tiny.SHIPPED / "configs" / "train.json").read_text(encoding="utf-8"))
         assert train["network_def"]["out_channels"] == len(train["labels"]) == len(Organ)
         assert [int(number) for number in train["labels"]] == [organ.value for organ in Organ]
+
+    def test_its_coarse_network_fits_into_the_fine_one(self, tmp_path: Path) -> None:
+        trainer = load_recipe(str(tiny.SHIPPED)).trainer("cpu", {"output_dir": str(tmp_path / "out")})
+        assert trainer.before and trainer.before.taken
+        for target, source in trainer.before.taken.items():
+            inner = trainer.before.trainer.network.get_submodule(source)
+            trainer.network.get_submodule(target).load_state_dict(inner.state_dict())
+            taken = sum(weight.numel() for weight in inner.parameters())
+            assert taken > 0.9 * sum(weight.numel() for weight in trainer.network.parameters())

@@ -49,6 +49,11 @@ class TestTheBundle:
         assert all(published[name].dtype == torch.float16 for name in best)
         assert same(published, {name: value.half() for name, value in best.items()})
 
+    @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+    def test_others_may_read_it_where_they_may_read_what_its_owner_writes(self, trained: Path, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        assert (trained / "models" / "model.pt").stat().st_mode == (tmp_path / "file").stat().st_mode
+
     def test_its_metadata_tells_how_it_was_made(self, trained: Path) -> None:
         metadata = json.loads((trained / "configs" / "metadata.json").read_text(encoding="utf-8"))
         told = metadata["training"]
@@ -160,15 +165,23 @@ class TestACoarseStage:
         make_trainer(staged, tmp_path / "broken", cache=cache, resume=True).run()
         assert same(weights(tmp_path / "broken"), weights(whole))
 
+    def test_a_run_killed_between_the_stages_goes_on(self, staged: Path, cache: str, tmp_path: Path) -> None:
+        whole = make_trainer(staged, tmp_path / "bundle", cache=cache).run()
+        expected = weights(whole)
+        (whole / "training" / "last.pt").unlink()
+        (whole / "training" / "best.pt").unlink()
+        make_trainer(staged, tmp_path / "bundle", cache=cache, resume=True).run()
+        assert same(weights(whole), expected)
+
     def test_it_takes_its_share_of_the_time(
         self, staged: Path, cache: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("DeepImagingLib.training.trainer.CLOSING_SECONDS", 0.0)
         trainer = make_trainer(staged, tmp_path / "bundle", cache=cache, minutes=0.2)
-        assert trainer.before
-        trainer.before.run(trainer.network, trainer.minutes, False, Monitor())
-        assert trainer.before.trainer.minutes == pytest.approx(0.05)
-        assert trainer.before.trainer.course.step > 0
+        trainer.run()
+        assert trainer.before and trainer.before.trainer.minutes
+        assert 0.02 < trainer.before.trainer.minutes <= 0.05
+        assert trainer.course.step > 0
 
     def test_networks_that_do_not_fit_together_are_told(self, staged: Path, cache: str, tmp_path: Path) -> None:
         trainer = make_trainer(staged, tmp_path / "bundle", cache=cache)
@@ -176,6 +189,7 @@ class TestACoarseStage:
         trainer.before.taken = {"model.0": "model.0"}
         with pytest.raises(InputError, match=r"`model.0` of the coarse network doesn't fit"):
             trainer.run()
+        assert not trainer.before.trainer.was_begun
 
 
 class TestEnding:
@@ -187,9 +201,9 @@ class TestEnding:
         trainer = make_trainer(recipe, tmp_path / "bundle", steps=100_000, minutes=0.15)
         begun = time.monotonic()
         trainer.run()
-        assert time.monotonic() - begun < 10.5
+        assert time.monotonic() - begun < 60  # all its steps would take an hour
         assert 10 < trainer.course.step < 100_000
-        assert trainer.optimizer.param_groups[0]["lr"] < 1e-4  # from 3e-3
+        assert trainer.optimizer.param_groups[0]["lr"] < 1e-6  # from 8e-5, over 2e-3
 
     def test_a_run_that_gets_no_better_ends_early(self, tmp_path: Path) -> None:
         recipe = tiny.write(tmp_path / "recipe", patience=1, validate_every=1, clip=1e-9, average=0)
@@ -227,11 +241,12 @@ def test_the_number_of_processes_that_make_patches_changes_nothing(trained: Path
     assert same(weights(tmp_path / "bundle"), weights(trained))
 
 
-def test_monai_runs_the_same_file(recipe: Path, trained: Path, tmp_path: Path) -> None:
-    settings = {"bundle_root": str(recipe), "output_dir": str(tmp_path / "bundle"), "device": "cpu"}
-    script = f"from monai.bundle import run; run(config_file={str(recipe / 'configs' / 'train.json')!r}, **{settings})"
+def test_monai_runs_the_same_file(staged: Path, cache: str, tmp_path: Path) -> None:
+    ours = make_trainer(staged, tmp_path / "ours", cache=cache).run()
+    settings = {"bundle_root": str(staged), "output_dir": str(tmp_path / "bundle"), "device": "cpu", "cache": cache}
+    script = f"from monai.bundle import run; run(config_file={str(staged / 'configs' / 'train.json')!r}, **{settings})"
     words = [sys.executable, "-c", script]  # what `python -m monai.bundle run` does, without its reader of words
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    assert same(weights(tmp_path / "bundle"), weights(trained))
+    assert same(weights(tmp_path / "bundle"), weights(ours))

@@ -19,25 +19,23 @@ def config(**changes: Any) -> dict[str, Any]:
     network = {"channels": [4, 8], "strides": [2], "num_res_units": 1, "dropout": 0.1}
     recipe["network_def"] |= network
     recipe["inferer"]["roi_size"] = PATCH
-    recipe["data"]["bodies"] = 2
-    recipe["validation"]["phantoms"]["cases"] = 1
+    recipe["bodies"]["count"] = 2
+    recipe["held_out"]["count"] = 1
     recipe["trainer"] |= QUICK | changes
     del recipe["coarse"], recipe["trainer"]["before"]
     return recipe
 
 
-def staged_config() -> dict[str, Any]:
+def staged_config(**changes: Any) -> dict[str, Any]:
     """The shipped recipe, shrunk, with its coarse stage."""
     shipped = json.loads((SHIPPED / "configs" / "train.json").read_text(encoding="utf-8"))
-    recipe = config()
+    recipe = config(**changes)
     recipe["network_def"] |= {"channels": [4, 8, 8], "strides": [1, 2]}
     recipe["trainer"]["before"] = shipped["trainer"]["before"]
     coarse = recipe["coarse"] = shipped["coarse"]
     coarse |= {"steps": 12, "spacing": [40.0, 40.0, 40.0]}
     coarse["network_def"] |= recipe["network_def"] | {"channels": [8, 8], "strides": [1]}
     coarse["inferer"]["roi_size"] = [16, 16, 16]
-    coarse["data"]["bodies"] = 2
-    coarse["validation"]["phantoms"]["cases"] = 1
     coarse["trainer"] |= QUICK
     return recipe
 
@@ -48,5 +46,7 @@ def write(folder: Path, staged: bool = False, **changes: Any) -> Path:
     configs.mkdir(parents=True)
     for name in ("inference.json", "metadata.json"):
         (configs / name).write_bytes((SHIPPED / "configs" / name).read_bytes())
-    (configs / "train.json").write_text(json.dumps(staged_config() if staged else config(**changes)), encoding="utf-8")
+    (configs / "train.json").write_text(
+        json.dumps(staged_config(**changes) if staged else config(**changes)), encoding="utf-8"
+    )
     return folder
