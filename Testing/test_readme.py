@@ -41,7 +41,7 @@ def test_the_panel_script_runs_without_its_panel(scan: Path, monkeypatch: pytest
     names: dict[str, object] = {}
     exec(compile(_script("from DeepSegmentation import"), "README.md", "exec"), names)
     assert (scan / "panel.seg.nrrd").stat().st_size > 0
-    assert names["segmentationNode"].GetSegmentation().GetNumberOfSegments() == 10
+    assert names["segmentationNode"].GetSegmentation().GetNumberOfSegments() == 25
     names["slicer"].mrmlScene.Clear()
 
 

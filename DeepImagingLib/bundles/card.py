@@ -61,7 +61,7 @@ class Card(Entry):
     Attributes:
         standing: Whether it may run; `reason` says why it may not.
         sha256: Of its content, where that has to be trusted; empty while it isn't known.
-        finds: Names of the labels it finds, without the background.
+        finds: Names of the labels it finds, without the background; those that come switched off are the last.
         groups: Names of the groups of these that it gives as well.
         channels: Names of the images it takes.
         modality: Of the first, such as "CT"; empty where the metadata is silent.
@@ -151,11 +151,13 @@ def _refused(plain: dict[str, Any], reason: str, trusted: Container[str], digest
 def _told(root: Path, metadata: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     reader = Reader(config, str(root))
     names = told.labels(metadata, PRED_KEY).values()
+    away = metadata.get("hidden")
+    away = away if isinstance(away, list) else []
     licence = root / "LICENSE"
     facts = {name: _text(metadata.get(name)) for name in FACTS}
     facts["license"] = _text(metadata.get("license")) or (_first_line(licence) if licence.is_file() else "")
     return {
-        "finds": tuple(name for name in names if name.lower() != _BACKGROUND),
+        "finds": tuple(sorted((name for name in names if name.lower() != _BACKGROUND), key=lambda name: name in away)),
         "channels": told.channels(metadata, reader.image_keys(metadata)),
         "modality": told.printable(told.first_input(metadata).get("modality", "")),
         "takes_volume": (reader.spatial_dims() or told.shape_length(metadata) or 3) == 3

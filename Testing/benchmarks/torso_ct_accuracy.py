@@ -39,6 +39,11 @@ REFERENCE_IDS = {
     "aorta": [52],
     "liver": [5],
     "spleen": [1],
+    "stomach": [6],
+    "pancreas": [7],
+    "vena cava": [63],
+    "spine": [*range(26, 51)],
+    "ribs": [*range(92, 116)],
     "bone": [*range(25, 51), *range(69, 79), *range(92, 117)],
 }
 BONES = (Organ.SPINE, Organ.RIBS, Organ.HIPS, Organ.SACRUM, Organ.FEMURS, Organ.OTHER_BONE)

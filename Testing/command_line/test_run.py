@@ -206,7 +206,7 @@ class TestTelling:
         monkeypatch.setenv("DEEPIMAGING_MODELS", str(tmp_path))
         told = {row["name"]: row for row in json.loads(call("models", "list", "--json").out)}
         assert "problem" in told["broken"]
-        assert told["torso_ct_segmentation"]["labels"] == 10
+        assert told["torso_ct_segmentation"]["labels"] == 25
 
     def test_models_show_tells_how_the_shipped_model_was_made(self, call) -> None:
         told = call("models", "show", "torso_ct_segmentation").out

@@ -23,14 +23,11 @@ from DeepImagingLib.files.read import read
 
 TORSOS = ("ct_abdomen_dicom", "ct_chest_4dlung.nii.gz", "ct_3slice_dicom")
 OTHERS = (
-    "ct_head_slice.dcm",
-    "ct_spine_slice_small.dcm",
     "head_dicom_torchio",
     "mr_abdomen.nii.gz",
     "mr_brain_tumour.nrrd",
     "mr_head_t1_mcd.nii.gz",
     "mr_template_spm152.nii.gz",
-    "dx_thorax_animal_small.dcm",
 )
 
 

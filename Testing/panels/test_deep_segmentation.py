@@ -119,7 +119,7 @@ class TestTwoClicks:
         wait_until_idle()
         (node,) = segmentations()
         assert plain(panel.ui.applyButton) == "Apply" and panel.ui.messageLabel.text == ""
-        assert node.GetSegmentation().GetNumberOfSegments() == 10
+        assert node.GetSegmentation().GetNumberOfSegments() == 25
         assert node.GetNodeReference("referenceImageGeometryRef") is volume
         assert panel.result.node is node and not panel.ui.resultCollapsibleButton.collapsed
         liver = node.GetSegmentation().GetSegmentIdBySegmentName("liver")
@@ -151,7 +151,7 @@ class TestTwoClicks:
         panel.ui.outputSelector.setCurrentNode(own)
         click(panel.ui.applyButton)
         wait_until_idle()
-        assert segmentations() == [own] and own.GetSegmentation().GetNumberOfSegments() == 10
+        assert segmentations() == [own] and own.GetSegmentation().GetNumberOfSegments() == 25
 
     def test_removing_the_result_takes_exactly_its_nodes(self, panel, phantom):
         add(phantom)
