@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from monai.transforms import Randomizable
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from DeepImagingLib.training.validate import Items
 
@@ -40,3 +41,13 @@ class Shuffled(Dataset[Item]):
         order = np.random.default_rng([self.seed, 0, turn]).permutation(len(self.data))
         item = self.data[int(order[place])]
         return seeded(self.transform, np.random.default_rng([self.seed, 1, number]))(item) if self.transform else item
+
+
+class From(Sampler[int]):
+    """Numbers without end, from the first that a resumed run has not seen."""
+
+    def __init__(self, first: int) -> None:
+        self._first = first
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count(self._first)

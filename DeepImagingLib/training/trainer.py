@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,15 @@ import numpy as np
 import torch
 from monai.data.utils import list_data_collate
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from DeepImagingLib.errors import CancelledError, DeepImagingError, InputError
 from DeepImagingLib.inference.progress import Monitor
 from DeepImagingLib.training import checkpoint
+from DeepImagingLib.training.averaging import running_average
 from DeepImagingLib.training.course import Clock, Course
 from DeepImagingLib.training.curves import write_curves
+from DeepImagingLib.training.draws import From
 from DeepImagingLib.training.pace import Pace
 from DeepImagingLib.training.precision import Loss, autocast, half_pays, laid_out, lay_out
 from DeepImagingLib.training.publish import Account, publish
@@ -107,7 +108,7 @@ class Trainer:
 
         Raises:
             InputError: A setting, or the output folder, can't be used.
-            CancelledError: The user stopped; a checkpoint was left.
+            CancelledError: The user stopped; the message says how to go on where a checkpoint was left.
         """
         begun = time.monotonic()
         self._monitor = monitor or Monitor()
@@ -194,7 +195,7 @@ class Trainer:
         half = saved["course"]["half"] if saved else self._chosen_precision()
         self.course = Course(Pace(self.steps, self.steps), half, earlier=earlier)
         lay_out(self.network, half, self._first().dim())
-        self.averaged = AveragedModel(self.network, multi_avg_fn=_running_average(self.average))
+        self.averaged = AveragedModel(self.network, multi_avg_fn=running_average(self.average))
         if saved:
             self._restore(saved)
 
@@ -258,7 +259,7 @@ class Trainer:
         loader = DataLoader(
             self.data,
             self.batch_size,
-            sampler=_From(first * self.batch_size),
+            sampler=From(first * self.batch_size),
             num_workers=self.workers,
             collate_fn=list_data_collate,
             pin_memory=self._device.type == "cuda",
@@ -390,29 +391,3 @@ class Trainer:
         with self._monitor.stage("writing the bundle"):
             publish(Path(self.bundle), Path(self.output), best["network"], account)
         return Path(self.output)
-
-
-class _From(Sampler[int]):
-    """Numbers without end, from the first that a resumed run has not seen."""
-
-    def __init__(self, first: int) -> None:
-        self._first = first
-
-    def __iter__(self) -> Iterator[int]:
-        return itertools.count(self._first)
-
-
-Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
-
-
-def _running_average(decay: float) -> Callable[[Tensors, Tensors, torch.Tensor | int], None]:
-    """Return how weights are averaged; it forgets faster at first, when weights are far from where they will be."""
-
-    def update(averaged: Tensors, new: Tensors, count: torch.Tensor | int) -> None:
-        number = int(count)
-        keep = min(decay, (1 + number) / (10 + number))
-        for mean, value in zip(averaged, new, strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - keep)
-
-    return torch.no_grad()(update)
