@@ -18,6 +18,9 @@ from DeepImagingLib.phantoms.shapes import REACH_MM, Field, Mask, Point, Space
 SACRUM_Z = 88.0
 """Where the sacrum ends and the lumbar spine begins."""
 
+BACK_Z, BACK_SHARE = (90, 180, 340, 450), (0, 1, 1, 0.2)
+"""Where the ribs reach back beside the spine, in some people far: liver, spleen and lungs fill that space."""
+
 LEVELS_MM = (35, 35, 35, 35, 34, 29, 28, 26.5, 25.5, 25, 24.5, 24, 23.5, 22.5, 21.5, 20.5, 19.5, 18, 17, 17, 17, 17, 18)
 """Height of each vertebra with the disc below it, L5 to L1, T12 to T1 and C7 to C2 (Panjabi et al., Spine 1991-92)."""
 
@@ -81,6 +84,7 @@ class Frame(Space):
         depth: Half of the body's depth relative to an average one.
         fat: Thickness of the fat under the skin in mm, roughly; `visceral_fat`: between the organs, 0 to 1.
         scale: Size of this body relative to an average one, along x, y and z.
+        groove_slope: How steeply the back of the cavity falls away beside the spine, mm a mm.
     """
 
     SPINE_Z = (-60, 30, 88, 150, 200, 260, 350, 440, 500, 560, 610, 670)
@@ -92,7 +96,8 @@ class Frame(Space):
         self.deform(self.scale, (0.0, 0.0, -center_z * self.scale[2]), self.between(2, 5), self.between(0.4, 1.4))
         self.dome_z, self.apex_z = self.between(300, 358), self.between(518, 550)
         self.depth = self.between(0.88, 1.15) + 0.12 * self.visceral_fat
-        self._power = self.between(2.1, 2.7)
+        self._powers = (self.between(2.1, 2.7), self.between(2.3, 3.6))  # who lies on the back has a flat one
+        self._back, self._thin = self.between(0, 20), self.between(0, 9)
         self._shape_spine()
         self._shape_wall()
         self._shape_skin()
@@ -154,7 +159,9 @@ class Frame(Space):
         deep = float(np.interp(z, self._cage_z, self._cage_depth)) + outward
         if sin > 0:
             deep += self._sag[0] * float(np.exp(-(((z - 150) / self._sag[1]) ** 2)) * np.interp(z, (280, 340), (1, 0)))
-        bend = 2 / self._power
+        else:
+            deep += (self._back + self._thin) * float(np.interp(z, BACK_Z, BACK_SHARE))
+        bend = 2 / self._powers[int(sin <= 0)]
         y = float(np.interp(z, self._cage_z, self._cage_y)) + deep * np.sign(sin) * abs(sin) ** bend
         return (wide * abs(cos) ** bend, float(y), z)
 
@@ -192,10 +199,11 @@ class Frame(Space):
         self._wall_width, self._wall_depth = width * jitter[0], depth * jitter[1] * self.depth
         self._sag = (self.between(0, 1) * 18 + 30 * self.visceral_fat**1.5, self.between(70, 110))
         sag = self._sag[0] * np.exp(-(((self.z - 150) / self._sag[1]) ** 2))
-        self._belly = (sag * (self.y > 0)).astype(np.float32)
-        depth_here = self.along_z(z, self._wall_depth) + self._belly
+        back = np.where(self.y > 0, 0, self.along_z(BACK_Z, BACK_SHARE)).astype(np.float32)
+        self._belly = np.where(self.y > 0, sag, 0).astype(np.float32)
+        depth_here = self.along_z(z, self._wall_depth) + self._belly + self._back * back
         shift = self.along_z((430, 490, 540, 600, 660), (0, -6, -12, -16, -14))
-        trunk = self._superellipse(self.along_z(z, self._wall_width), depth_here, self._power, shift)
+        trunk = self._superellipse(self.along_z(z, self._wall_width), depth_here, shift)
         trunk = np.maximum(trunk, -92 - self.z)
         self.muscle: Field = trunk
         strong = self.build.muscle
@@ -225,9 +233,10 @@ class Frame(Space):
             parts.append(self.tube(path, [thick[3]] * len(path), reach=REACH_MM))
         self.muscle = _blend(self.muscle, np.minimum.reduce(parts), 24)
 
-    def _superellipse(self, width: Field, depth: Field, power: float, y: Field | float = 0.0) -> Field:
-        """Return the distance to an upright superelliptic column, to first order."""
-        p = np.float32(power)
+    def _superellipse(self, width: Field, depth: Field, y: Field | float = 0.0) -> Field:
+        """Return the distance to an upright superelliptic column, to first order; its back has a power of its own."""
+        front, back = self._powers
+        p = np.where(self.y > y, np.float32(front), np.float32(back))
         a, b = np.abs(self.x) / width + np.float32(1e-3), np.abs(self.y - y) / depth + np.float32(1e-3)
         ap, bp = a**p, b**p
         radius = (ap + bp) ** (1 / p)
@@ -267,16 +276,18 @@ class Frame(Space):
         y = np.array((-12, -16, -17, -9, 0, 4, 4, 4, 4, 4, 3, -2, -11, -21, -28, -33, -35), float)
         self._cage_z, self._cage_width, self._cage_depth, self._cage_y = z, width, depth, y
         deep = self.along_z(z, depth) + self._belly * (self.along_z((280, 340), (1, 0)))
-        inside = self._superellipse(self.along_z(z, width), deep, self._power, self.along_z(z, y))
+        deep += (self._back + self._thin) * np.where(self.y > 0, 0, self.along_z(BACK_Z, BACK_SHARE))
+        inside = self._superellipse(self.along_z(z, width), deep, self.along_z(z, y))
+        self.groove_slope = self.between(0.5, 0.85)
         lateral = np.clip(np.abs(self.x - self.spine_x) - 22, 0, 200)
-        groove = (self.spine_y - 22 - self.between(0.5, 0.62) * lateral - self.y) * np.float32(0.87)
+        groove = (self.spine_y - 22 - self.groove_slope * lateral - self.y) * np.float32(0.87)
         groove = np.where(self.z > 100, groove, -99)
         self.cavity: Field = np.maximum(np.maximum(inside, groove), self.z - tip - 12).astype(np.float32)
 
     def _shape_diaphragm(self) -> None:
         """Two domes, the right one higher over the liver, a saddle under the heart, deep recesses at the wall."""
         fall = ((np.abs(self.x) - 70) ** 2 + self.y**2 * np.where(self.y < 0, 1.5, 1)) / (2 * self.between(95, 130))
-        fall = fall + self.between(25, 60) * np.exp(np.minimum(self.cavity, 0) / self.between(7, 13))
+        fall = fall + self.between(5, 60) * np.exp(np.minimum(self.cavity, 0) / self.between(7, 13))
         right = np.where(self.x > 0, self.between(0, 22), 0)
         saddle = np.where(np.abs(self.x) < 35, self.between(0, 15), 0)
         self.dome: Field = (self.dome_z - fall + right - saddle + self.bumps(50, 3)).astype(np.float32)

@@ -96,7 +96,7 @@ def _paint_liver_vessels(torso: Torso, liver: Mask) -> None:
     right = torso.tube((fork, (58, back + 45, level + 16), (85, back + 34, level + 20)), (7, 5, 3))
     left = torso.tube((fork, (6, back + 72, level + 20), (-16, back + 84, level + 22)), (6, 4.5, 3))
     portal = np.minimum(np.minimum(trunk, right), left)
-    torso.paint((portal < torso.between(1, 5)) & liver & (torso.x < 65), Material.FAT)
+    torso.paint((portal < torso.between(-1, 4)) & liver & (torso.x < torso.between(25, 50)), Material.FAT)
     torso.paint((portal < 0) & liver, Material.PORTAL, Organ.LIVER)
     torso.paint((trunk < 0) & ~liver & torso.abdomen & torso.is_made_of(Material.FAT), Material.PORTAL)
 
@@ -148,16 +148,16 @@ def paint_spleen(torso: Torso, beds: Mask) -> None:
 
     It stays out of the kidneys' `beds`, though it may touch them.
     """
-    if torso.chance(0.03):
+    if torso.chance(0.02):
         return
-    grown = torso.between(1.15, 1.5) if torso.chance(0.15) else 1.0
+    grown = torso.between(1.1, 1.5) if torso.chance(0.22) else 1.0
     z = torso.dome_z - torso.between(62, 95) - 40 * (grown - 1)
     x, y, _ = torso.cage_point(-torso.between(8, 34), z, -torso.between(20, 36))
     center = (-x, y, z)
     radii = (torso.between(38, 54) * grown, torso.between(42, 62) * grown, torso.between(42, 64) * grown)
     lumps = torso.bumps(torso.between(25, 45), 3)
     blob = torso.ellipsoid(center, radii, turn=torso.between(-0.6, 0.6), tilt=torso.between(-0.3, 0.5), lumps=lumps)
-    rind = (torso.cavity > -torso.between(32, 64) * grown + torso.bumps(35, 3)) & (torso.cavity < -torso.between(1, 4))
+    rind = (torso.cavity > -torso.between(32, 70) * grown + torso.bumps(35, 3)) & (torso.cavity < -torso.between(1, 4))
     room = torso.abdomen & (torso.z < torso.dome - 2) & ~torso.belongs_to(Organ.AORTA) & ~beds
     if torso.chance(0.2 + 0.6 * torso.visceral_fat):
         torso.paint(rind & (blob < torso.between(1, 8)) & room & ~torso.belongs_to(Organ.LIVER), Material.FAT)
@@ -181,7 +181,8 @@ def paint_pancreas(torso: Torso) -> None:
     distance = torso.tube(path, [r * size for r in (18, 20, 14, 15, 16, 13)])
     ragged = torso.bumps(torso.between(9, 16), torso.between(1.5, 4.5))
     taken = torso.is_made_of(Material.MUSCLE, Material.AORTA, Material.VEIN)
-    taken |= torso.belongs_to(Organ.LIVER, Organ.SPLEEN, Organ.AORTA, Organ.GALLBLADDER)
+    taken |= torso.belongs_to(Organ.AORTA, Organ.GALLBLADDER)
+    taken |= torso.belongs_to(Organ.LIVER, Organ.SPLEEN) & (distance > -torso.between(2, 9))
     free = torso.abdomen & (torso.cavity < -8) & ~taken
     torso.paint((distance < torso.between(0, 4)) & free, Material.FAT)
     torso.paint((distance + ragged < 0) & free, Material.PANCREAS, Organ.PANCREAS)

@@ -102,9 +102,9 @@ def _paint_disease(torso: Torso, sides: dict[int, Mask]) -> None:
     for side, lung in sides.items():
         if torso.chance(0.10):
             _paint_consolidation(torso, lung)
-        if torso.chance(0.12):
+        if torso.chance(0.09):
             _paint_basal_collapse(torso, lung)
-        if torso.chance(0.14):
+        if torso.chance(0.08):
             _paint_effusion(torso, lung)
         if torso.chance(0.03):
             _paint_lost_lung(torso, lung)

@@ -17,7 +17,7 @@ BONES = (Organ.SPINE, Organ.RIBS, Organ.HIPS, Organ.SACRUM, Organ.FEMURS, Organ.
 def paint_pelvis(torso: Torso) -> None:
     """The bladder behind the pubis, on a prostate or in front of a uterus; painted after the bones."""
     room = (torso.cavity < -3) & ~torso.belongs_to(*BONES) & ~torso.belongs_to(Organ.AORTA)
-    millilitres = np.exp(torso.between(np.log(15), np.log(800)))
+    millilitres = np.exp(torso.between(np.log(25), np.log(900)))
     widths = np.array((torso.between(0.95, 1.35), torso.between(0.75, 1.1), torso.between(0.7, 1.15)))
     radii = widths * (millilitres * 1000 * 0.75 / np.pi / widths.prod()) ** (1 / 3)
     center = (torso.between(-8, 8), torso.between(12, 34), torso.between(-14, 4) + float(radii[2]))

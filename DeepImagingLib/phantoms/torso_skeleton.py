@@ -86,7 +86,7 @@ def _rib(torso: Torso, number: int, side: int, fall: float, seat: float) -> list
         share = (angle + 68) / (end + 68)
         px, py, pz = torso.cage_point(float(angle), top - 5 - drop * share**1.25, seat)
         bend = x * np.clip(-angle / 62, 0, 1)  # where the spine is crooked, ribs start beside it
-        path.append((side * px + float(bend), max(py, y - 24 - 0.62 * abs(abs(px) - 22) - seat), pz))
+        path.append((side * px + float(bend), max(py, y - 24 - torso.groove_slope * abs(abs(px) - 22) - seat), pz))
     return path
 
 

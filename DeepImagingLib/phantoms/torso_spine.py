@@ -132,7 +132,7 @@ def _spinous(torso: Torso, here: Levels) -> Field:
     """One process behind: a broad blade in the loins, long and steep in the chest, small in the neck."""
     thoracic, neck = _is_thoracic(here), here.number >= THORACIC
     start = -here.deep - 14
-    length = np.where(neck, 20, torso.between(24, 32))
+    length = np.where(neck, 20, torso.between(26, 42))
     steep = np.where(thoracic, torso.between(0.6, 1.1), 0.15)
     back = start - here.y
     height = np.where(thoracic, 5, np.where(neck, 4, 9.5))
