@@ -11,12 +11,13 @@ from DeepImagingLib.training.losses import PresentDiceCELoss
 from DeepImagingLib.training.phantom_patches import PhantomCases, PhantomPatches
 from DeepImagingLib.training.recipe import Recipe, load_recipe
 from DeepImagingLib.training.scans import Scans
-from DeepImagingLib.training.stages import CoarseStage
+from DeepImagingLib.training.stages import CoarseStage, EarlierWeights
 from DeepImagingLib.training.trainer import Trainer
 
 __all__ = [
     "Bodies",
     "CoarseStage",
+    "EarlierWeights",
     "PhantomCases",
     "PhantomPatches",
     "PresentDiceCELoss",

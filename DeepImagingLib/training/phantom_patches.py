@@ -12,7 +12,10 @@ from torch.utils.data import Dataset
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.phantoms.hounsfield import render
+from DeepImagingLib.phantoms.other_objects import draw_other
 from DeepImagingLib.phantoms.scanner import trim_to_circle
+from DeepImagingLib.phantoms.shapes import Field
+from DeepImagingLib.phantoms.torso import Bytes, Material
 from DeepImagingLib.training.bodies import Bodies, Body, Triple
 from DeepImagingLib.training.draws import seeded
 from DeepImagingLib.training.pose import box_shape, margins_before, pad_to, posed
@@ -21,6 +24,7 @@ FIRST_TEST_SEED = 1_000_000
 """Phantoms from here on are never trained on."""
 
 TRIMMED = 0.12  # how often the scanner's circle cuts through the body
+OTHER, NO_CT = 0.04, 0.02  # how often an item is no torso, and no CT: nothing but positive numbers, as in MR
 
 Item = Mapping[str, Any]
 
@@ -29,7 +33,8 @@ class PhantomPatches(Dataset[Item]):
     """Patches of torsos in CT without end: item n is a function of the seed and n alone.
 
     The bodies are drawn once, by `prepare`; each item is one of them in a new pose, bent, cropped, with a contrast
-    phase, blur and noise of its own.
+    phase, blur and noise of its own. A few items are no torso (heads, limbs, test objects) or no CT, so that a model
+    learns to find no organs there; in what is no CT all is background.
 
     Args:
         bodies: To cut from; their seeds are none of those kept for tests.
@@ -64,13 +69,29 @@ class PhantomPatches(Dataset[Item]):
         materials, organs = self.bodies[int(rng.integers(len(self.bodies)))].unpack()
         box = box_shape(self.patch, rng)
         before = margins_before(box, self.patch, rng)
-        materials, organs = posed(materials, organs, box, rng, np.divide(self.spacing, self.bodies.spacing))
+        kind = rng.random()
+        if kind < OTHER:
+            materials, organs = draw_other(box, self.spacing, rng)
+        else:
+            materials, organs = posed(materials, organs, box, rng, np.divide(self.spacing, self.bodies.spacing))
         if rng.random() < TRIMMED:
             trim_to_circle(materials, organs, self.spacing, rng)
-        image = pad_to(render(materials, self.spacing, rng), before, self.patch)
-        label = pad_to(organs, before, self.patch)
-        item = {"image": torch.from_numpy(image)[None], "label": torch.from_numpy(label)[None]}
+        image = render(materials, self.spacing, rng)
+        if kind > 1 - NO_CT:
+            image, organs = _unlike_ct(image, materials, rng), np.zeros_like(organs)
+        item = {
+            key: torch.from_numpy(pad_to(volume, before, self.patch))[None]
+            for key, volume in (("image", image), ("label", organs))
+        }
         return seeded(self.transform, rng)(item) if self.transform else item
+
+
+def _unlike_ct(image: Field, materials: Bytes, rng: np.random.Generator) -> Field:
+    """Return the image with tissues as bright as chance has it, from 0 for air up, as magnitudes in MR are."""
+    bright = rng.uniform(0, 1, len(Material)).astype(np.float32)
+    bright[[Material.AIR, Material.GAS, Material.PADDING]] = 0
+    grain = np.clip(image, -100, 100) * np.float32(rng.uniform(0, 0.003))
+    return np.asarray(np.abs(bright[materials] + grain) * rng.uniform(100, 3000), np.float32)
 
 
 class PhantomCases(Dataset[Item]):

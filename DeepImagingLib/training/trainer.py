@@ -25,7 +25,7 @@ from DeepImagingLib.training.draws import From
 from DeepImagingLib.training.pace import Pace
 from DeepImagingLib.training.precision import Loss, autocast, half_pays, laid_out, lay_out
 from DeepImagingLib.training.publish import Account, publish
-from DeepImagingLib.training.stages import CoarseStage
+from DeepImagingLib.training.stages import Stage
 from DeepImagingLib.training.validate import MEAN, Inferer, Items, measure
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Trainer:
         checkpoint_seconds: From one checkpoint to the next.
         resume: Go on where an earlier run in `output` was stopped.
         minutes: Time for all of `run`, from which the number of steps follows; None takes `steps`.
-        before: A coarser training whose weights this one begins with.
+        before: Where the weights come from that this training begins with; None leaves them as the network has them.
         title: What messages call it.
         saved: Steps in the last checkpoint.
     """
@@ -97,7 +97,7 @@ class Trainer:
     checkpoint_seconds: float = 60.0
     resume: bool = False
     minutes: float | None = None
-    before: CoarseStage | None = None
+    before: Stage | None = None
     title: str = "training"
     saved: int = field(default=0, init=False)
 
@@ -385,7 +385,7 @@ class Trainer:
                 "precision": "bfloat16" if course.half else "float32",
                 "device": self._device.type,
                 "threads": torch.get_num_threads(),
-                **({"coarse_stage": course.earlier} if course.earlier else {}),
+                **course.earlier,
             },
         )
         with self._monitor.stage("writing the bundle"):

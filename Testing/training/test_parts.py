@@ -110,6 +110,20 @@ class TestPhantomPatches:
         slabs = [_repeated_ends(patches[number]["image"][0].numpy()) for number in range(20)]
         assert 3 <= sum(slices > 4 for slices in slabs) < 20
 
+    def test_heads_and_limbs_have_no_organs(self, patches: PhantomPatches, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("DeepImagingLib.training.phantom_patches.OTHER", 1.0)
+        found = set(np.unique(np.stack([patches[n]["label"] for n in range(30)])))
+        assert found == {Organ.BACKGROUND, Organ.OTHER_TISSUE, Organ.OTHER_BONE}
+
+    def test_what_is_no_ct_has_no_negative_numbers_and_is_all_background(
+        self, patches: PhantomPatches, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("DeepImagingLib.training.phantom_patches.NO_CT", 1.0)
+        monkeypatch.setattr("DeepImagingLib.training.phantom_patches.OTHER", 0.0)
+        for item in (patches[n] for n in range(10)):
+            assert item["image"].min() >= 0 and item["image"].max() > 50
+            assert not item["label"].any()
+
     def test_random_transforms_follow_the_number_too(self) -> None:
         from monai.transforms import Compose, RandGaussianNoised
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from DeepImagingLib import run
+from DeepImagingLib.bundles.fingerprint import fingerprint
 from DeepImagingLib.errors import CancelledError, DeepImagingError, InputError
 from DeepImagingLib.inference.progress import Monitor
 from DeepImagingLib.phantoms import torso_ct
@@ -190,6 +191,24 @@ class TestACoarseStage:
         with pytest.raises(InputError, match=r"`model.0` of the coarse network doesn't fit"):
             trainer.run()
         assert not trainer.before.trainer.was_begun
+
+
+class TestEarlierWeights:
+    def test_a_training_begins_with_them_and_tells_where_they_come_from(
+        self, recipe: Path, trained: Path, tmp_path: Path
+    ) -> None:
+        bundle = make_trainer(recipe, tmp_path / "bundle", start=str(trained), steps=0).run()
+        published = torch.load(trained / "models" / "model.pt", weights_only=True)
+        assert same(weights(bundle), {name: value.float() for name, value in published.items()})
+        began = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))["training"]["began_with"]
+        assert began["bundle"] == trained.name and began["sha256"] == fingerprint(trained)
+        assert began["training"]["steps"] == 12
+
+    def test_those_of_another_network_are_told(self, recipe: Path, tmp_path: Path) -> None:
+        trainer = make_trainer(recipe, tmp_path / "bundle", start="torso_ct_segmentation")
+        with pytest.raises(InputError, match="torso_ct_segmentation don't fit"):
+            trainer.run()
+        assert not (tmp_path / "bundle" / "models").exists()
 
 
 class TestEnding:

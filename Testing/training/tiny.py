@@ -22,7 +22,8 @@ def config(**changes: Any) -> dict[str, Any]:
     recipe["bodies"]["count"] = 2
     recipe["held_out"]["count"] = 1
     recipe["trainer"] |= QUICK | changes
-    del recipe["coarse"], recipe["trainer"]["before"]
+    del recipe["coarse"], recipe["coarse_stage"]
+    recipe["trainer"]["before"] = "$@earlier_weights if @start else None"
     return recipe
 
 
@@ -32,6 +33,7 @@ def staged_config(**changes: Any) -> dict[str, Any]:
     recipe = config(**changes)
     recipe["network_def"] |= {"channels": [4, 8, 8], "strides": [1, 2]}
     recipe["trainer"]["before"] = shipped["trainer"]["before"]
+    recipe["coarse_stage"] = shipped["coarse_stage"]
     coarse = recipe["coarse"] = shipped["coarse"]
     coarse |= {"steps": 12, "spacing": [40.0, 40.0, 40.0]}
     coarse["network_def"] |= recipe["network_def"] | {"channels": [8, 8], "strides": [1]}
