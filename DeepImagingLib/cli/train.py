@@ -23,7 +23,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="DIR", help="folder of the bundle to make (default: trained/NAME)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--resume", action="store_true", help="go on where an earlier training in DIR was stopped")
-    parser.add_argument("--start", metavar="BUNDLE", help="begin with a bundle's weights, not with random ones")
+    parser.add_argument("--from", dest="start", metavar="BUNDLE", help="begin with its weights, not with random ones")
     parser.add_argument("--minutes", type=float, metavar="M", help="time for all of it; the schedule is fitted to that")
     parser.add_argument("--cache", metavar="DIR", help="keep what is drawn before the first step for other trainings")
     parser.add_argument("--validate", metavar="FILE.json", help="real scans with labels, measured beside the phantoms")
