@@ -35,6 +35,8 @@ def scan(image: Field, materials: Bytes, spacing: Spacing, rng: np.random.Genera
     across, along = _paths(image, spacing)
     if rng.random() < 0.25:
         image = _harden(image, spacing, rng)
+    if rng.random() < 0.45:
+        image = _shade(image, across, spacing, rng)
     if rng.random() < 0.08:
         image = _move(image, rng)
     image = image + _noise(across, along, spacing, rng)
@@ -114,6 +116,19 @@ def _harden(image: Field, spacing: Spacing, rng: np.random.Generator) -> Field:
     bone = np.clip(image - 150, 0, 1500).sum(0, keepdims=True) * spacing[0]
     band = gaussian_filter1d(bone, 6 / spacing[1], axis=1) / 30000
     return np.where(image > -300, image - np.minimum(band, 2) * rng.uniform(3, 25), image)
+
+
+def _shade(image: Field, across: Field, spacing: Spacing, rng: np.random.Generator) -> Field:
+    """Darken where rays are long, between arms that lie beside the body above all, and unevenly all over.
+
+    Scatter and hard beams: with arms down, the back of a real liver was 30 HU darker than its front.
+    """
+    reach = rng.uniform(10, 40)
+    long = gaussian_filter1d(across, reach / spacing[1], axis=1)
+    long = np.clip((long - np.median(long)) / (long.max() - np.median(long) + 1e-6), 0, 1)
+    uneven = patchy(rng, image.shape, round(80 / min(spacing)))
+    shade = rng.uniform(0, 45) * long ** rng.uniform(0.5, 2) + rng.uniform(0, 7) * uneven
+    return np.where(image > -300, image - shade, image).astype(np.float32)
 
 
 def _move(image: Field, rng: np.random.Generator) -> Field:

@@ -83,3 +83,16 @@ class TestTrimToCircle:
         cut = materials == Material.PADDING
         assert cut[0, 0].all() and not cut[45, 40].any()
         assert (organs[cut] == Organ.BACKGROUND).all()
+
+
+def test_what_lies_between_the_arms_is_darker_in_some_scans() -> None:
+    image = np.full((60, 40, 12), -1000, np.float32)
+    image[15:45, 5:35] = 60
+    image[2:10, 8:18] = image[50:58, 8:18] = 60  # arms beside the back
+    materials = np.where(image > 0, Material.MUSCLE, Material.AIR).astype(np.uint8)
+    darker = []
+    for seed in range(40):
+        found = scan(image.copy(), materials, (6.0, 6.0, 6.0), np.random.default_rng(seed))
+        darker.append(found[20:40, 24:32].mean() - found[20:40, 9:17].mean())
+    assert 4 <= sum(difference > 10 for difference in darker) <= 28
+    assert np.median(darker) > -1
