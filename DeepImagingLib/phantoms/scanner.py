@@ -74,7 +74,8 @@ def _resolve(image: Field, spacing: Spacing, rng: np.random.Generator) -> Field:
 def _thicken(image: Field, count: int) -> Field:
     """Average `count` slices into one, then interpolate between the thick ones."""
     thick = uniform_filter1d(image, count, axis=2, mode="nearest")[..., ::count]
-    position = np.clip(np.arange(image.shape[2]) / count, 0, thick.shape[2] - 1)
+    middle = 0.0 if count % 2 else -0.5  # of the first window, which reaches one slice further down where it is even
+    position = np.clip((np.arange(image.shape[2]) - middle) / count, 0, thick.shape[2] - 1)
     low = np.minimum(position.astype(int), max(thick.shape[2] - 2, 0))
     weight = (position - low).astype(np.float32)
     high = np.minimum(low + 1, thick.shape[2] - 1)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from DeepImagingLib.phantoms import scanner
 from DeepImagingLib.phantoms.scanner import scan, trim_to_circle
 from DeepImagingLib.phantoms.torso import Material, Organ
 
@@ -96,3 +97,11 @@ def test_what_lies_between_the_arms_is_darker_in_some_scans() -> None:
         darker.append(found[20:40, 24:32].mean() - found[20:40, 9:17].mean())
     assert 4 <= sum(difference > 10 for difference in darker) <= 28
     assert np.median(darker) > -1
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_thick_slices_stay_where_they_are(count: int) -> None:
+    image = np.zeros((2, 2, 240), np.float32)
+    image[..., 110:130] = 1
+    profile = scanner._thicken(image, count)[0, 0]
+    assert (profile * np.arange(240)).sum() / profile.sum() == pytest.approx(119.5, abs=0.1)
