@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import warnings
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from DeepImagingLib import __version__
 from DeepImagingLib.bundles import Bundle, Pipeline, load_bundle
 from DeepImagingLib.errors import BundleError
+from DeepImagingLib.files import digest
 from DeepImagingLib.inference import checks
 from DeepImagingLib.inference.device import choose_device
 from DeepImagingLib.inference.inputs import Image, Prepared, gather, label_of, prepare
@@ -181,7 +181,7 @@ def _provenance(
         bundle=bundle.name,
         version=bundle.version,
         sha256=bundle.sha256,
-        input_sha256={name: _digest(image) for name, image in images.items()},
+        input_sha256={name: digest(image) for name, image in images.items()},
         options=options.as_plain(),
         device=prediction.device,
         precision=prediction.precision,
@@ -192,10 +192,3 @@ def _provenance(
         peak_memory=peak_memory(),
         notes=notes,
     )
-
-
-def _digest(image: MetaTensor) -> str:
-    digest = hashlib.sha256()
-    for part in (image.numpy(), np.asarray(image.affine, dtype=np.float64)):
-        digest.update(np.ascontiguousarray(part).data)
-    return digest.hexdigest()

@@ -1,6 +1,6 @@
 """The only folder that reads and writes image files and DICOM; it knows results, and neither networks nor MRML."""
 
-from DeepImagingLib.files.image import NOTE_KEY, as_image
+from DeepImagingLib.files.image import NOTE_KEY, as_image, digest
 from DeepImagingLib.files.read import read
 from DeepImagingLib.files.roi import read_roi
 from DeepImagingLib.files.staging import failed_writing, staged
@@ -12,6 +12,7 @@ __all__ = [
     "SEGMENTATION_WRITERS",
     "Voxels",
     "as_image",
+    "digest",
     "failed_writing",
     "read",
     "read_roi",

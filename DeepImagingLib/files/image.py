@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,3 +72,11 @@ def affine_from_itk(image: Any) -> npt.NDArray[np.float64]:
     affine[:kept, :kept] = direction * np.asarray(image.GetSpacing())[:kept]
     affine[:kept, 3] = np.asarray(image.GetOrigin())[:kept]
     return LPS_TO_RAS @ affine
+
+
+def digest(image: MetaTensor) -> str:
+    """Return the SHA-256 of an image's voxels and affine: the same scan has the same, whatever its file is called."""
+    found = hashlib.sha256()
+    for part in (image.numpy(), np.asarray(image.affine, dtype=np.float64)):
+        found.update(np.ascontiguousarray(part).data)
+    return found.hexdigest()

@@ -1,0 +1,71 @@
+"""Who is trained on, and who is kept back: by subject, with each label in every part where there are enough."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from DeepImagingLib.errors import InputError
+from DeepImagingLib.training.cases.dataset import SPLITS, Dataset
+from DeepImagingLib.training.cases.inspect import Facts
+
+SHARES = {"train": 0.75, "validation": 0.25}
+
+
+def split(dataset: Dataset, facts: Sequence[Facts], seed: int, shares: Mapping[str, float] = SHARES) -> Dataset:
+    """Return the dataset with a split for every case; those that have one keep it.
+
+    Subjects are dealt out rarest label first, to the part that lacks it most (iterative stratification: Sechidis et
+    al., ECML PKDD 2011).
+
+    Args:
+        dataset: To split.
+        facts: Of its cases.
+        seed: Of what is random.
+        shares: Part → share of the subjects.
+
+    Raises:
+        InputError: There are fewer subjects than parts.
+    """
+    voxels = {one.case: one.voxels for one in facts}
+    chosen = {case.subject: case.split for case in dataset.cases if case.split}
+    present: dict[str, set[int]] = defaultdict(set)
+    for case in dataset.cases:
+        present[case.subject] |= set(np.flatnonzero(voxels[case][1:]).tolist())
+    if len(present) < len(shares):
+        raise InputError(
+            f"There are cases of {len(present)} subject, and {' and '.join(shares)} need one each; add some."
+        )
+    if not {"train", "validation"} <= set(chosen.values()):
+        chosen |= _dealt(present, chosen, seed, shares)
+    return replace(
+        dataset, cases=tuple(replace(case, split=chosen.get(case.subject, SPLITS[0])) for case in dataset.cases)
+    )
+
+
+def _dealt(
+    present: Mapping[str, set[int]], chosen: Mapping[str, str], seed: int, shares: Mapping[str, float]
+) -> dict[str, str]:
+    """Return subject → part for subjects that have none yet."""
+    order = sorted(present.keys() - chosen.keys())
+    np.random.default_rng(seed).shuffle(order)
+    room = {part: max(1, round(share * len(order))) for part, share in shares.items()}
+    room["train"] += len(order) - sum(room.values())
+    frequency = Counter(label for subject in order for label in present[subject])
+    have: dict[str, Counter[int]] = {part: Counter() for part in shares}
+
+    def rarest(subject: str) -> tuple[float, int]:
+        return min(((frequency[label], label) for label in present[subject]), default=(np.inf, -1))
+
+    dealt = {}
+    for subject in sorted(order, key=lambda one: rarest(one)[0]):
+        label = rarest(subject)[1]
+        open_ = [part for part in shares if room[part] > 0]
+        part = max(open_, key=lambda one: (shares[one] * frequency[label] - have[one][label], room[one]))
+        dealt[subject] = part
+        room[part] -= 1
+        have[part].update(present[subject])
+    return dealt
