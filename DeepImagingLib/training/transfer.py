@@ -1,0 +1,76 @@
+"""Weights of one network taken over into another that has other labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+Weights = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What was taken over.
+
+    Attributes:
+        taken: Names of the weights that were, wholly.
+        rows: Names of the weights of the head, of which the rows of known labels were.
+        new: Names of the weights that begin at random, with the reason.
+    """
+
+    taken: tuple[str, ...]
+    rows: tuple[str, ...]
+    new: Mapping[str, str]
+
+
+def head_axes(build: Callable[[int], torch.nn.Module], outputs: int) -> dict[str, int]:
+    """Return the name of each weight whose shape follows the number of outputs, with the axis that does.
+
+    Args:
+        build: Makes the network for a number of outputs.
+        outputs: A number that it can be made for; so must be the next one.
+    """
+    with torch.device("meta"):  # shapes alone, without memory
+        one, other = (build(number).state_dict() for number in (outputs, outputs + 1))
+    return {
+        name: next(axis for axis, (a, b) in enumerate(zip(one[name].shape, other[name].shape)) if a != b)
+        for name in one
+        if name in other and one[name].shape != other[name].shape
+    }
+
+
+def transfer(
+    network: torch.nn.Module, weights: Weights, head: Mapping[str, int], before: Sequence[str], after: Sequence[str]
+) -> Transfer:
+    """Begin a network with another's weights; in the head, a label's row goes where that label is now.
+
+    Args:
+        network: To begin; changed in place.
+        weights: Of the other.
+        head: Weights that have a row for each label, with the axis, as `head_axes` tells.
+        before: Label of each output of the other.
+        after: Label of each output of this one.
+    """
+    own = {name: value.clone() for name, value in network.state_dict().items()}
+    kept = [(before.index(label), number) for number, label in enumerate(after) if label in before]
+    taken, rows, new = [], [], {}
+    for name, value in own.items():
+        if name not in weights:
+            new[name] = "the other network has none of that name"
+        elif name in head:
+            _take_rows(value, weights[name], head[name], kept)
+            rows.append(name)
+        elif weights[name].shape != value.shape:
+            new[name] = f"its shape is {tuple(value.shape)}, the other's {tuple(weights[name].shape)}"
+        else:
+            own[name] = weights[name].to(value.dtype)
+            taken.append(name)
+    network.load_state_dict(own)
+    return Transfer(tuple(taken), tuple(rows), new)
+
+
+def _take_rows(own: torch.Tensor, other: torch.Tensor, axis: int, kept: Sequence[tuple[int, int]]) -> None:
+    for theirs, ours in kept:
+        own.select(axis, ours).copy_(other.select(axis, theirs))
