@@ -1,4 +1,4 @@
-"""`train`: a recipe, to a bundle that runs."""
+"""`train`: a recipe, or labelled scans and a bundle to go on from, to a bundle that runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from DeepImagingLib.cli.console import Interrupt
 from DeepImagingLib.errors import InputError
@@ -15,15 +15,28 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
     from DeepImagingLib.inference.progress import Progress
+    from DeepImagingLib.training import Trainer
+    from DeepImagingLib.training.compose import Composed
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
     """Say what words it takes."""
-    parser.add_argument("recipe", metavar="NAME|PATH", help="a bundle with configs/train.json")
+    parser.add_argument("recipe", nargs="?", metavar="NAME|PATH", help="a bundle with configs/train.json")
     parser.add_argument("--output", metavar="DIR", help="folder of the bundle to make (default: trained/NAME)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--resume", action="store_true", help="go on where an earlier training in DIR was stopped")
-    parser.add_argument("--from", dest="start", metavar="BUNDLE", help="begin with its weights, not with random ones")
+    parser.add_argument("--from", dest="start", metavar="BUNDLE|scratch", help="whose weights to begin with")
+    data = parser.add_argument_group("labelled scans of your own")
+    data.add_argument("--data", metavar="PATH", help="folder with images/ and labels/, a Decathlon dataset.json, a CSV")
+    data.add_argument("--images", default="*", metavar="PATTERN", help="of files in images/, such as '*_ct.nii.gz'")
+    data.add_argument("--label-files", default="*", metavar="PATTERN", help="of files in labels/")
+    data.add_argument("--labels", metavar="NAME[=NUMBER],…", help="what the numbers in label files mean")
+    data.add_argument("--keep-old", action="store_true", help="go on finding what the bundle finds")
+    data.add_argument("--epochs", type=int, metavar="N", help="passes over the cases")
+    data.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, as JSON; repeatable")
+    data.add_argument("--config", metavar="FILE", help="settings in YAML or JSON")
+    data.add_argument("--seed", type=int, default=0, help="of the split and of all that is random")
+    data.add_argument("--dry-run", action="store_true", help="check the data and print the plan; train nothing")
     parser.add_argument("--minutes", type=float, metavar="M", help="time for all of it; the schedule is fitted to that")
     parser.add_argument("--cache", metavar="DIR", help="keep what is drawn before the first step for other trainings")
     parser.add_argument("--validate", metavar="FILE.json", help="real scans with labels, measured beside the phantoms")
@@ -33,19 +46,105 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 
 def train(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
     """Train and tell where the bundle is."""
-    from rich.console import Console
-
     from DeepImagingLib.inference.device import choose_device
-    from DeepImagingLib.inference.progress import Monitor
+
+    device = _checked(parsed.device, choose_device)
+    if bool(parsed.data) == bool(parsed.recipe):
+        raise InputError("Name either a recipe to train by, or your own scans with --data and --from.")
+    return _train_on_scans(parsed, device, interrupt) if parsed.data else _train_by_recipe(parsed, device, interrupt)
+
+
+def _train_by_recipe(parsed: argparse.Namespace, device: str, interrupt: Interrupt) -> int:
     from DeepImagingLib.training import load_recipe
 
     recipe = load_recipe(parsed.recipe, parsed.trust)
-    device = _checked(parsed.device, choose_device)
     output = Path(parsed.output) if parsed.output else Path("trained") / recipe.root.name
     asked = {"minutes": parsed.minutes, "cache": parsed.cache, "scans": parsed.validate, "start": parsed.start}
     settings = {"output_dir": str(output.absolute()), "resume": parsed.resume}
     settings |= {key: value for key, value in asked.items() if value is not None}
-    trainer = recipe.trainer(device, settings)
+    return _run(recipe.trainer(device, settings), interrupt)
+
+
+def _train_on_scans(parsed: argparse.Namespace, device: str, interrupt: Interrupt) -> int:
+    from rich.console import Console
+
+    from DeepImagingLib.inference.progress import Monitor
+    from DeepImagingLib.training.cases import parse_labels, read_dataset
+    from DeepImagingLib.training.compose import Assignment, compose
+
+    if not (parsed.start and parsed.output):
+        raise InputError("Say what to begin with (--from BUNDLE, or --from scratch) and where to put it (--output).")
+    labels = parse_labels(parsed.labels) if parsed.labels else None
+    dataset = read_dataset(parsed.data, labels, parsed.images, parsed.label_files)
+    settings = _settings(parsed)
+    way = (device, settings, parsed.keep_old, parsed.seed, parsed.trust)
+    with _bar(Console(stderr=True)) as bar:
+        monitor = Monitor(_shown_in(bar), interrupt)
+        with monitor.stage("reading the scans"):
+            composed = compose(Assignment(dataset, parsed.start, Path(parsed.output), *way), monitor.update)
+    _tell(composed)
+    if parsed.dry_run:
+        return 0
+    given = {"minutes": parsed.minutes} if parsed.minutes is not None else {}
+    return _run(composed.trainer(resume=parsed.resume, **given), interrupt)
+
+
+def _settings(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Return what the user set by name: in a file, and over that on the command line."""
+    import json
+
+    import yaml
+
+    found: dict[str, Any] = {}
+    if parsed.config:
+        try:
+            found = yaml.safe_load(Path(parsed.config).read_text(encoding="utf-8")) or {}
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise InputError(f"{Path(parsed.config).name} can't be read as YAML ({type(error).__name__}).") from error
+        if not isinstance(found, dict):
+            raise InputError(f"{Path(parsed.config).name} holds no settings; expected KEY: VALUE lines.")
+    for word in parsed.set:
+        key, given, value = word.partition("=")
+        if not given:
+            raise InputError(f"{word!r} is no setting; write KEY=VALUE.")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found | ({"epochs": parsed.epochs} if parsed.epochs is not None else {})
+
+
+def _tell(composed: Composed) -> None:
+    """Print what is trained on what, each setting with its reason, what is taken over, and what is odd in the data."""
+    dataset = composed.inspection.dataset
+    parts = ", ".join(f"{len(dataset.part(part))} {part}" for part in ("train", "validation", "test"))
+    print(f"{len(dataset.cases)} cases ({parts})")
+    for number, name in enumerate(dataset.labels, 1):
+        print(f"  {name}: in {sum(bool(one.voxels[number]) for one in composed.inspection.facts)}")
+    for key, choice in composed.plan.items():
+        print(f"{key}: {_short(choice.value)}  ({choice.reason})")
+    if taken := composed.transfer:
+        print(f"{len(taken.taken)} weights are taken over; new labels: {', '.join(taken.labels) or 'none'}")
+        for name, reason in taken.new.items():
+            print(f"  new: {name}: {reason}")
+    for problem in composed.inspection.problems:
+        print(f"note: {problem.text}")
+
+
+def _short(value: Any) -> str:
+    """Return a setting in one line: of transforms and networks their names."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return ", ".join(str(step["_target_"]).rpartition(".")[2] for step in value)
+    if isinstance(value, dict) and "_target_" in value:
+        return str(value["_target_"])
+    return str(value)
+
+
+def _run(trainer: Trainer, interrupt: Interrupt) -> int:
+    from rich.console import Console
+
+    from DeepImagingLib.inference.progress import Monitor
+
     with _bar(Console(stderr=True)) as bar:
         folder = trainer.run(Monitor(_shown_in(bar), interrupt))
     print(f"Best Dice {trainer.course.best:.3f} at step {trainer.course.best_step} of {trainer.course.step}.")

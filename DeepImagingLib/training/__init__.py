@@ -6,8 +6,10 @@ same file.
 """
 
 from DeepImagingLib.training.bodies import Bodies
+from DeepImagingLib.training.cases.stored import Cases
 from DeepImagingLib.training.draws import Shuffled
 from DeepImagingLib.training.losses import PresentDiceCELoss
+from DeepImagingLib.training.old_labels import OldLabelsd
 from DeepImagingLib.training.phantom_patches import PhantomCases, PhantomPatches
 from DeepImagingLib.training.recipe import Recipe, load_recipe
 from DeepImagingLib.training.scans import Scans
@@ -16,8 +18,10 @@ from DeepImagingLib.training.trainer import Trainer
 
 __all__ = [
     "Bodies",
+    "Cases",
     "CoarseStage",
     "EarlierWeights",
+    "OldLabelsd",
     "PhantomCases",
     "PhantomPatches",
     "PresentDiceCELoss",

@@ -12,18 +12,18 @@ SIDED = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 BOTH, IMAGE = ["image", "label"], ["image"]
 
 
-def augmentations(labels: Sequence[str], modality: str, dims: int) -> list[Step]:
+def augmentations(labels: Sequence[str] | None, modality: str, dims: int) -> list[Step]:
     """Return transforms for patches of a modality, spatial ones first; magnitudes as nnU-Net's (Isensee et al., 2021).
 
     Args:
-        labels: With one that has a side in its name, nothing is mirrored from left to right.
+        labels: With one that has a side in its name, nothing is mirrored from left to right; None mirrors nothing.
         modality: As metadata spells it, "CT" or "MR"; others get what suits both.
         dims: 2 or 3.
     """
     return [*_spatial(labels, dims), *_intensity(), *(_magnetic() if modality.upper().startswith("MR") else [])]
 
 
-def _spatial(labels: Sequence[str], dims: int) -> list[Step]:
+def _spatial(labels: Sequence[str] | None, dims: int) -> list[Step]:
     turned = {
         "_target_": "RandAffined",
         "keys": BOTH,
@@ -33,7 +33,8 @@ def _spatial(labels: Sequence[str], dims: int) -> list[Step]:
         "mode": ["bilinear", "nearest"],
         "padding_mode": "border",
     }
-    mirrored = [axis for axis in range(dims) if axis or not any(SIDED.search(label) for label in labels)]
+    sided = labels is None or any(map(SIDED.search, labels))
+    mirrored = [axis for axis in range(dims) if axis or not sided] if labels is not None else []
     return [turned, *({"_target_": "RandFlipd", "keys": BOTH, "prob": 0.5, "spatial_axis": axis} for axis in mirrored)]
 
 

@@ -1,17 +1,18 @@
-"""From a bundle and labelled scans to a recipe: the bundle's network and preprocessing, for other labels."""
+"""What a training takes over from a bundle: its network for other labels, its preprocessing, its window."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+from DeepImagingLib.bundles.reader import Reader
 from DeepImagingLib.errors import BundleError
 
 if TYPE_CHECKING:
     from DeepImagingLib.bundles import Bundle
 
+INPUTS = ("in_channels", "n_input_channels")
 OUTPUTS = ("out_channels", "num_classes", "n_classes", "classes")
 """What MONAI's networks call the number of their outputs."""
 
@@ -26,15 +27,56 @@ def network_settings(bundle: Bundle, outputs: int) -> dict[str, Any]:
     Raises:
         BundleError: They don't say how many outputs it has.
     """
-    found = [bundle.config.get(key) for key in ("network_def", "network")]
-    settings = next((deepcopy(value) for value in found if isinstance(value, dict)), None)
-    name = next((key for key in OUTPUTS if settings and settings.get(key) == len(bundle.labels)), None)
-    if settings is None or name is None:
+    settings = _settings(bundle, "network_def", "network")
+    name = next((key for key in OUTPUTS if settings.get(key) == len(bundle.labels)), None)
+    if name is None:
         raise BundleError(
             f"The network of {bundle.name} doesn't say in one of {', '.join(OUTPUTS)} how many outputs it has; "
             "begin from another bundle or from scratch."
         )
     return {**settings, name: outputs}
+
+
+def input_channels(bundle: Bundle) -> int:
+    """Return how many channels the network's input has."""
+    settings = _settings(bundle, "network_def", "network")
+    return next((int(settings[key]) for key in INPUTS if isinstance(settings.get(key), int)), len(bundle.channels))
+
+
+def patch_shape(bundle: Bundle) -> list[int]:
+    """Return the shape of the bundle's windows.
+
+    Raises:
+        BundleError: They have no fixed shape.
+    """
+    shape = _settings(bundle, "inferer").get("roi_size")
+    if not isinstance(shape, (list, tuple)) or not all(isinstance(side, int) and side > 0 for side in shape):
+        raise BundleError(f"The windows of {bundle.name} have no fixed shape; begin from scratch, or set `patch`.")
+    return list(shape)
+
+
+def window_settings(bundle: Bundle | None, patch: Sequence[int]) -> dict[str, Any]:
+    """Return the settings of the inferer: the bundle's, or windows of a shape with a quarter of overlap."""
+    own = _settings(bundle, "inferer") if bundle else {}
+    if str(own.get("_target_", "")).endswith("SlidingWindowInferer"):
+        return {key: value for key, value in {**own, "roi_size": list(patch)}.items() if key != "device"}
+    windows = {"roi_size": list(patch), "sw_batch_size": 1, "overlap": 0.25, "mode": "gaussian"}
+    return {"_target_": "SlidingWindowInferer", **windows, "padding_mode": "replicate"}
+
+
+def _settings(bundle: Bundle, *keys: str) -> dict[str, Any]:
+    """Return the settings of the first of the components that there is, as plain values; what isn't plain is left."""
+    reader = Reader(bundle.config, str(bundle.path))
+    key = next((key for key in keys if isinstance(bundle.config.get(key), dict)), None)
+    return _plain(bundle.config[key], key, reader) if key else {}
+
+
+def _plain(value: Any, ident: str, reader: Reader) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one, f"{ident}::{key}", reader) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one, f"{ident}::{number}", reader) for number, one in enumerate(value)]
+    return reader.plain(value, ident) if isinstance(value, str) and value[:1] in ("@", "$") else value
 
 
 def case_transforms(bundle: Bundle) -> list[dict[str, Any]]:
@@ -43,8 +85,7 @@ def case_transforms(bundle: Bundle) -> list[dict[str, Any]]:
     Raises:
         BundleError: The preprocessing is no list of MONAI's transforms.
     """
-    preprocessing = bundle.config["preprocessing"]
-    listed = preprocessing.get("transforms") if isinstance(preprocessing, dict) else None
+    listed = _settings(bundle, "preprocessing").get("transforms")
     if not isinstance(listed, list) or not all(isinstance(step, dict) for step in listed):
         raise BundleError(f"The preprocessing of {bundle.name} is no plain list of transforms; begin from scratch.")
     if len(bundle.image_keys) != 1:

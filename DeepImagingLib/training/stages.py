@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from DeepImagingLib.bundles.find import find_bundle
-from DeepImagingLib.bundles.fingerprint import fingerprint
+from DeepImagingLib.bundles.bundle import load_bundle
 from DeepImagingLib.errors import InputError
-from DeepImagingLib.training import checkpoint
+from DeepImagingLib.training.transfer import transfer
 
 if TYPE_CHECKING:
     from DeepImagingLib.inference.progress import Monitor
@@ -35,27 +33,35 @@ class EarlierWeights:
     """The weights of a bundle, to go on from.
 
     Attributes:
-        bundle: Its folder or name; its network has the shape of the one that is trained.
+        bundle: Its folder or name.
+        labels: Number of each channel of the network that is trained → name.
+        head: Weights that have a row for each label, with the axes, as `transfer.head_axes` tells; without any, the
+            bundle's network has to be the one that is trained.
+        trust: SHA-256 of the bundle's content, where it has to be trusted.
     """
 
     bundle: str
+    labels: Mapping[int | str, str]
+    head: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    trust: str | None = None
     trainer: None = None
 
     def run(self, network: torch.nn.Module, minutes: float | None, resume: bool, monitor: Monitor) -> dict[str, Any]:
-        """Load them, and return their hash and what the bundle tells of their training.
+        """Take them over, and return what the bundle tells of itself, and which weights are new.
 
         Raises:
-            BundleError: There is no such bundle.
-            InputError: Its weights can't be read, or don't fit.
+            BundleError: There is no such bundle, or it can't be built.
+            InputError: Its weights don't fit.
         """
-        root = find_bundle(self.bundle)
-        try:
-            network.load_state_dict(checkpoint.load(root / "models" / "model.pt"))
-        except (AttributeError, RuntimeError, TypeError) as error:
-            raise InputError(f"The weights of {root.name} don't fit the network of the recipe.") from error
-        told = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
-        facts = {"bundle": root.name, "version": told.get("version"), "sha256": fingerprint(root)}
-        return {"began_with": {**facts, "training": told.get("training")}}
+        bundle = load_bundle(self.bundle, self.trust)
+        weights = bundle.build().network.state_dict()
+        before = [bundle.labels[number] for number in sorted(bundle.labels)]
+        after = [self.labels[number] for number in sorted(self.labels, key=int)]
+        told = transfer(network, weights, self.head, before, after)
+        if not told.taken or (told.new and not self.head):
+            raise InputError(f"The weights of {bundle.name} don't fit the network of the recipe.")
+        facts = {"bundle": bundle.name, "version": bundle.version, "sha256": bundle.sha256, "new": list(told.unknown)}
+        return {"began_with": {**facts, "training": bundle.metadata.get("training")}}
 
 
 @dataclass

@@ -26,7 +26,7 @@ from DeepImagingLib.training.pace import Pace
 from DeepImagingLib.training.precision import Loss, autocast, half_pays, laid_out, lay_out
 from DeepImagingLib.training.publish import Account, publish
 from DeepImagingLib.training.stages import Stage
-from DeepImagingLib.training.validate import MEAN, Inferer, Items, measure
+from DeepImagingLib.training.validate import MEAN, Inferer, Items, Scores, measure
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ FOLDER = "training"
 PRECISIONS = ("auto", "full", "half")
 ROW_EVERY = 20  # steps that a row of the curve is the mean of
 MOST_SKIPPED = 100  # steps in a row that may have no finite gradient
+ENOUGH_SUBJECTS = 10  # to draw intervals from
 CLOSING_SECONDS = 5.0  # kept for writing the bundle when a deadline is near
 
 
@@ -69,6 +70,7 @@ class Trainer:
         checkpoint_seconds: From one checkpoint to the next.
         resume: Go on where an earlier run in `output` was stopped.
         minutes: Time for all of `run`, from which the number of steps follows; None takes `steps`.
+        frozen: Share of the steps in which only weights are trained that `before` told to be new.
         before: Where the weights come from that this training begins with; None leaves them as the network has them.
         title: What messages call it.
         saved: Steps in the last checkpoint.
@@ -97,6 +99,7 @@ class Trainer:
     checkpoint_seconds: float = 60.0
     resume: bool = False
     minutes: float | None = None
+    frozen: float = 0.0
     before: Stage | None = None
     title: str = "training"
     saved: int = field(default=0, init=False)
@@ -162,10 +165,9 @@ class Trainer:
             raise InputError(f"{self.bundle} is no bundle's folder; name that of the recipe (`bundle_root`).")
         output, folder = Path(self.output), self._folder
         try:
-            holds_something = output.exists() and any(output.iterdir())
-            if holds_something and not folder.is_dir():
+            if output.exists() and any(output.iterdir()) and not folder.is_dir():
                 raise InputError(f"The folder {output} holds something that is no training; name an empty one.")
-            if holds_something and not self.resume:
+            if any(folder.rglob("last.pt")) and not self.resume:
                 raise InputError(
                     f"The folder {output} holds a training already; go on with it (--resume) or name another."
                 )
@@ -224,6 +226,7 @@ class Trainer:
         for batch in self._batches(first):
             if self._is_over:
                 break
+            self._freeze(course.pace.position(course.step) < self.frozen * self.steps)
             skipped_in_a_row = 0 if self._step(batch) else skipped_in_a_row + 1
             if skipped_in_a_row >= MOST_SKIPPED:
                 raise DeepImagingError(
@@ -248,6 +251,12 @@ class Trainer:
         except CancelledError:
             self._save()
             raise
+
+    def _freeze(self, frozen: bool) -> None:
+        """Hold what was taken over still, or let it go: beside a new head at random it would only be spoilt."""
+        new = set(self.course.earlier.get("began_with", {}).get("new", ()))
+        for name, weight in self.network.named_parameters():
+            weight.requires_grad_(not (frozen and new) or name in new)
 
     @property
     def _is_over(self) -> bool:
@@ -311,15 +320,17 @@ class Trainer:
         with self._clock.aside():
             found = {name: self._measured(cases) for name, cases in self.validation.items()}
         course.validation_seconds = self._clock.last_aside
-        score = float(np.mean([dice[MEAN] for dice in found.values()]))
-        flat = {f"{name}: {label}": value for name, dice in found.items() for label, value in dice.items()}
+        means = {name: scores.means() for name, scores in found.items()}
+        score = float(np.mean([dice[MEAN] for dice in means.values()]))
+        flat = {f"{name}: {label}": value for name, dice in means.items() for label, value in dice.items()}
         if course.judge(flat, score):
             best = {"network": self._answering.state_dict(), "step": course.step, "metrics": flat}
+            best["spread"] = {name: _spread(scores, self.validation[name]) for name, scores in found.items()}
             checkpoint.save(self._folder / "best.pt", best)
         logger.info("step %d: Dice %.3f, best %.3f at step %d", course.step, score, course.best, course.best_step)
         write_curves(self._folder, course.rows)
 
-    def _measured(self, cases: Items) -> dict[str, float]:
+    def _measured(self, cases: Items) -> Scores:
         way = (self.inferer, self._device, self.course.half, lambda _: self._monitor.ask())
         return measure(self._answering, cases, self._names, *way)
 
@@ -386,8 +397,22 @@ class Trainer:
                 "device": self._device.type,
                 "threads": torch.get_num_threads(),
                 **course.earlier,
+                **({"spread": spread} if (spread := {k: v for k, v in best["spread"].items() if v}) else {}),
             },
         )
         with self._monitor.stage("writing the bundle"):
             publish(Path(self.bundle), Path(self.output), best["network"], account)
         return Path(self.output)
+
+
+def _spread(scores: Scores, cases: Items) -> dict[str, Any]:
+    """Return how far a set's cases differ, where it tells whose they are: 95 % intervals, or few cases themselves."""
+    subjects = getattr(cases, "subjects", None)
+    if subjects is None:
+        return {}
+    if len(set(subjects)) >= ENOUGH_SUBJECTS:
+        return {"intervals": {name: list(ends) for name, ends in scores.intervals(subjects).items()}}
+    return {
+        "labels": list(scores.labels),
+        "cases": [[None if np.isnan(v) else v for v in row] for row in scores.dice.round(3).tolist()],
+    }

@@ -18,15 +18,22 @@ class Transfer:
         taken: Names of the weights that were, wholly.
         rows: Names of the weights of the head, of which the rows of known labels were.
         new: Names of the weights that begin at random, with the reason.
+        labels: That the other network doesn't know.
     """
 
     taken: tuple[str, ...]
     rows: tuple[str, ...]
     new: Mapping[str, str]
+    labels: tuple[str, ...] = ()
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Names of the weights of which some are new."""
+        return (*self.new, *(self.rows if self.labels else ()))
 
 
-def head_axes(build: Callable[[int], torch.nn.Module], outputs: int) -> dict[str, int]:
-    """Return the name of each weight whose shape follows the number of outputs, with the axis that does.
+def head_axes(build: Callable[[int], torch.nn.Module], outputs: int) -> dict[str, list[int]]:
+    """Return the name of each weight whose shape follows the number of outputs, with the axes that do.
 
     Args:
         build: Makes the network for a number of outputs.
@@ -35,21 +42,25 @@ def head_axes(build: Callable[[int], torch.nn.Module], outputs: int) -> dict[str
     with torch.device("meta"):  # shapes alone, without memory
         one, other = (build(number).state_dict() for number in (outputs, outputs + 1))
     return {
-        name: next(axis for axis, (a, b) in enumerate(zip(one[name].shape, other[name].shape)) if a != b)
+        name: [axis for axis, (a, b) in enumerate(zip(one[name].shape, other[name].shape)) if a != b]
         for name in one
         if name in other and one[name].shape != other[name].shape
     }
 
 
 def transfer(
-    network: torch.nn.Module, weights: Weights, head: Mapping[str, int], before: Sequence[str], after: Sequence[str]
+    network: torch.nn.Module,
+    weights: Weights,
+    head: Mapping[str, Sequence[int]],
+    before: Sequence[str],
+    after: Sequence[str],
 ) -> Transfer:
     """Begin a network with another's weights; in the head, a label's row goes where that label is now.
 
     Args:
         network: To begin; changed in place.
         weights: Of the other.
-        head: Weights that have a row for each label, with the axis, as `head_axes` tells.
+        head: Weights that have a row for each label, with the axes, as `head_axes` tells.
         before: Label of each output of the other.
         after: Label of each output of this one.
     """
@@ -68,9 +79,15 @@ def transfer(
             own[name] = weights[name].to(value.dtype)
             taken.append(name)
     network.load_state_dict(own)
-    return Transfer(tuple(taken), tuple(rows), new)
+    return Transfer(tuple(taken), tuple(rows), new, tuple(label for label in after if label not in before))
 
 
-def _take_rows(own: torch.Tensor, other: torch.Tensor, axis: int, kept: Sequence[tuple[int, int]]) -> None:
-    for theirs, ours in kept:
-        own.select(axis, ours).copy_(other.select(axis, theirs))
+def _take_rows(own: torch.Tensor, other: torch.Tensor, axes: Sequence[int], kept: Sequence[tuple[int, int]]) -> None:
+    """Take rows; where labels are both read and written, outputs first, known labels don't read new ones."""
+    theirs, ours = (torch.tensor([pair[which] for pair in kept]) for which in (0, 1))
+    target, source = (value.movedim(tuple(axes), tuple(range(len(axes)))) for value in (own, other))
+    if len(axes) == 2:
+        target[ours] = 0
+        target[ours[:, None], ours] = source[theirs[:, None], theirs].to(own.dtype)
+    else:
+        target[ours] = source[theirs].to(own.dtype)

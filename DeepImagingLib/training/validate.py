@@ -1,18 +1,21 @@
-"""Dice of a network on held-out cases, label by label."""
+"""Dice of a network on held-out cases, case by case and label by label."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from monai.metrics import compute_dice
 
 from DeepImagingLib.training.precision import autocast, laid_out
 
 MEAN = "mean"
+RESAMPLES = 1000
 
 Inferer = Callable[[torch.Tensor, torch.nn.Module], Any]
 
@@ -25,6 +28,43 @@ class Items(Protocol):
     def __getitem__(self, index: int, /) -> Mapping[str, Any]: ...
 
 
+@dataclass(frozen=True)
+class Scores:
+    """What was measured.
+
+    Attributes:
+        labels: Names of the labels, without the background.
+        dice: (cases, labels), NaN where a case doesn't have the label.
+    """
+
+    labels: tuple[str, ...]
+    dice: npt.NDArray[np.float64]
+
+    def means(self) -> dict[str, float]:
+        """Return the mean of each label over the cases that have it, and the mean of these."""
+        columns = zip(self.labels, self.dice.T, strict=True)
+        means = {name: float(np.nanmean(column)) for name, column in columns if not np.isnan(column).all()}
+        return means | {MEAN: float(np.mean(list(means.values()))) if means else 0.0}
+
+    def intervals(self, subjects: Sequence[str]) -> dict[str, tuple[float, float]]:
+        """Return 95 % intervals of the means, by drawing subjects with replacement (percentile bootstrap, seeded).
+
+        Args:
+            subjects: Whose each case is.
+        """
+        names = sorted(set(subjects))
+        rows = [np.flatnonzero([subject == name for subject in subjects]) for name in names]
+        rng = np.random.default_rng(0)
+        draws = [rng.integers(0, len(rows), len(rows)) for _ in range(RESAMPLES)]
+        found: dict[str, list[float]] = {}
+        for draw in draws:
+            again = Scores(self.labels, self.dice[np.concatenate([rows[n] for n in draw])])
+            for name, value in again.means().items():
+                found.setdefault(name, []).append(value)
+        ends = {name: np.percentile(values, (2.5, 97.5)) for name, values in found.items()}
+        return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
+
+
 def measure(
     network: torch.nn.Module,
     cases: Items,
@@ -33,8 +73,8 @@ def measure(
     device: torch.device,
     half: bool,
     tell: Callable[[float], None],
-) -> dict[str, float]:
-    """Return the mean Dice of each label over the cases that have it, by name, and the mean of these.
+) -> Scores:
+    """Return the Dice of each case and label.
 
     Args:
         network: Gives (1, K, ...) logits.
@@ -53,10 +93,8 @@ def measure(
             image, label = (torch.as_tensor(case[key])[None].to(device) for key in ("image", "label"))
             answer = inferer(laid_out(image, half), network).argmax(1, keepdim=True)
             scores.append(compute_dice(answer, label, num_classes=max(labels) + 1)[0].cpu().numpy())
-    values = np.stack(scores)
-    seen = {labels[n]: values[:, n] for n in labels if n and not np.isnan(values[:, n]).all()}
-    dice = {name: float(np.nanmean(column)) for name, column in seen.items()}
-    return dice | {MEAN: float(np.mean(list(dice.values()))) if dice else 0.0}
+    numbers = [number for number in sorted(labels) if number]
+    return Scores(tuple(labels[number] for number in numbers), np.stack(scores)[:, numbers])
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import nibabel
 import numpy as np
 import numpy.typing as npt
 
@@ -51,8 +52,8 @@ class Facts:
 
     Attributes:
         case: Which.
-        shape: (I, J, K) of the image.
-        spacing: mm.
+        shape: Voxels of the image along right, anterior and superior; as they are stored where it is a picture.
+        spacing: mm along the same axes.
         voxels: (K + 1,) voxels of the background and each label.
         foreground: (C, n) intensities of some voxels with a label.
         intensities: (C, n) of some voxels anywhere.
@@ -198,11 +199,12 @@ def _voxel_mm3(image: MetaTensor) -> float:
 def _facts(case: Case, image: MetaTensor, label: MetaTensor, labels: int) -> Facts:
     values, numbers = image.numpy(), label.numpy()[0]
     affine = np.asarray(image.affine)
+    order = nibabel.io_orientation(affine)[:, 0].argsort().astype(int) if numbers.ndim == 3 else np.arange(2)
     rng = np.random.default_rng(0)
     return Facts(
         case=case,
-        shape=tuple(numbers.shape),
-        spacing=tuple(float(s) for s in np.linalg.norm(affine[:3, :3], axis=0))[: numbers.ndim],
+        shape=tuple(numbers.shape[axis] for axis in order),
+        spacing=tuple(float(np.linalg.norm(affine[:3, axis])) for axis in order),
         voxels=np.bincount(numbers.ravel(), minlength=labels + 1),
         foreground=_some(values[:, numbers > 0], rng),
         intensities=_some(values.reshape(len(values), -1), rng),

@@ -68,6 +68,11 @@ class Cases(TorchDataset[Item]):
         self._left = memory * 1e9
         self._kept: dict[int, Item] = {}
 
+    @property
+    def subjects(self) -> list[str]:
+        """Whose each case is."""
+        return [case.subject for case in self.cases]
+
     def __len__(self) -> int:
         return len(self.cases)
 

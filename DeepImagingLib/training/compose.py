@@ -1,0 +1,182 @@
+"""From labelled scans to a trainer: look at them, plan, write the recipe, make what it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from DeepImagingLib.bundles.bundle import load_bundle
+from DeepImagingLib.bundles.trusted import TrustedBuilder
+from DeepImagingLib.errors import InputError
+from DeepImagingLib.training import composing
+from DeepImagingLib.training.cases import Dataset, Inspection, inspect, split
+from DeepImagingLib.training.cases.dataset import SPLITS
+from DeepImagingLib.training.cases.stored import write_dataset
+from DeepImagingLib.training.continued import OUTPUTS, window_settings
+from DeepImagingLib.training.planning import Choice, Plan, plan_from, plan_scratch
+from DeepImagingLib.training.recipe import Recipe
+from DeepImagingLib.training.trainer import FOLDER, Trainer
+from DeepImagingLib.training.transfer import Transfer, head_axes, transfer
+
+if TYPE_CHECKING:
+    import torch
+
+    from DeepImagingLib.bundles import Bundle
+
+SCRATCH = "scratch"
+RECIPE, CASES = "recipe", "cases.json"
+SMALL = {"weight_decay": 1e-4, "patience": None}
+"""Settings that hardly anybody changes, and that no data decide."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What is to be trained on what.
+
+    Attributes:
+        dataset: Labelled scans.
+        base: Name or folder of the bundle to go on from, or "scratch".
+        output: Folder of the bundle to make.
+        device: Where to compute.
+        settings: Values for keys of the plan, or for any other at the top of `train.json`.
+        keep_old: Go on finding what the base finds.
+        seed: Of the split and of all that is random.
+        trust: SHA-256 of the base's content, where it has to be trusted.
+    """
+
+    dataset: Dataset
+    base: str
+    output: Path
+    device: str = "cpu"
+    settings: Mapping[str, Any] | None = None
+    keep_old: bool = False
+    seed: int = 0
+    trust: str | None = None
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A training that can begin.
+
+    Attributes:
+        inspection: What was found in the files; its dataset has its splits.
+        plan: The settings that the data decided, with reasons; what was set by name says so.
+        labels: Of the network, the background first.
+        transfer: What is taken over from the base.
+        recipe: The bundle with `train.json`.
+        settings: For its trainer.
+        device: Where to compute.
+    """
+
+    inspection: Inspection
+    plan: Plan
+    labels: tuple[str, ...]
+    transfer: Transfer | None
+    recipe: Recipe
+    settings: Mapping[str, Any]
+    device: str
+
+    def trainer(self, **settings: Any) -> Trainer:
+        """Make the trainer; `settings` are further keys, such as `resume` and `minutes`."""
+        return self.recipe.trainer(self.device, {**self.settings, **settings})
+
+
+def compose(assignment: Assignment, tell: Callable[[float], None] = lambda _: None) -> Composed:
+    """Look at all files, plan, and write the recipe into the folder `training` of the output.
+
+    Args:
+        assignment: What to train.
+        tell: Called with the share of the files that were read; may raise to stop.
+
+    Raises:
+        InputError: The data or a setting can't be used; every problem is listed.
+        BundleError, TrustError: The base can't be used.
+    """
+    base = None if assignment.base == SCRATCH else load_bundle(assignment.base, assignment.trust)
+    if assignment.keep_old:
+        _check_old(base)
+    inspection = inspect(assignment.dataset, tell)
+    inspection.require()
+    dataset = split(assignment.dataset, inspection.facts, assignment.seed)
+    labels = _labels(dataset, base if assignment.keep_old else None)
+    plan = _planned(assignment, inspection, base, labels)
+    settings = {**SMALL, **{key: choice.value for key, choice in plan.items()}, "keep_old": assignment.keep_old}
+    settings["inferer"] = window_settings(base, settings["patch"])
+    heads, taken = _transferred(base, settings["network_def"], labels)
+    order = [0, *(labels.index(name) for name in dataset.labels)]
+    train = composing.train_config(settings, labels, order, heads)
+    train = {**train, **_checked(assignment, train)}
+    parts = {case.label: case.split for case in dataset.cases}
+    splits = {part: [one.sha256 for one in inspection.facts if parts[one.case.label] == part] for part in SPLITS}
+    modality = (base and base.modality) or ("CT" if "ScaleIntensityRanged" in str(settings["preparation"]) else "MR")
+    told = composing.metadata(labels, dataset.channels, modality, settings["patch"], splits, base)
+    folder = assignment.output / FOLDER
+    composing.write_recipe(folder / RECIPE, train, composing.inference_config({**settings, **train}), told)
+    write_dataset(dataset, folder / CASES)
+    of_machine = {
+        "output_dir": str(assignment.output.absolute()),
+        "start": str(base.path) if base else None,
+        "trust": assignment.trust,
+    }
+    return Composed(
+        Inspection(dataset, inspection.facts, inspection.problems),
+        plan,
+        labels,
+        taken,
+        Recipe(folder / RECIPE, train),
+        {**of_machine, "seed": assignment.seed},
+        assignment.device,
+    )
+
+
+def _check_old(base: Bundle | None) -> None:
+    if base is None:
+        raise InputError("There are no old labels to keep in a training from scratch; leave --keep-old out.")
+    if not base.exclusive:
+        raise InputError(
+            f"The labels of {base.name} may overlap, and can't be kept beside new ones; train these alone."
+        )
+
+
+def _labels(dataset: Dataset, kept: Bundle | None) -> tuple[str, ...]:
+    """Return the network's labels, the background first: those to keep in their places, then new ones."""
+    old = [kept.labels[number] for number in sorted(kept.labels)] if kept else ["background"]
+    return (*old, *(name for name in dataset.labels if name not in old))
+
+
+def _planned(assignment: Assignment, inspection: Inspection, base: Bundle | None, labels: tuple[str, ...]) -> Plan:
+    facts, channels = inspection.facts, assignment.dataset.channels
+    if base:
+        plan = plan_from(base, facts, channels, labels)
+    else:
+        plan = plan_scratch(facts, channels, labels, assignment.device)
+    asked = {key: Choice(value, "as you set it") for key, value in (assignment.settings or {}).items()}
+    return {**plan, **{key: choice for key, choice in asked.items() if key in plan}}
+
+
+def _checked(assignment: Assignment, train: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the user set; every key has to be one of the recipe's."""
+    asked = assignment.settings or {}
+    if unknown := sorted(asked.keys() - train.keys()):
+        known = ", ".join(sorted(train))
+        raise InputError(f"There is no setting {unknown[0]!r}; there are {known}.")
+    return asked
+
+
+def _transferred(
+    base: Bundle | None, settings: Mapping[str, Any], labels: tuple[str, ...]
+) -> tuple[dict[str, list[int]], Transfer | None]:
+    """Return which weights have a row for each label, and what of the base will be taken over."""
+    if base is None:
+        return {}, None
+    count = next(key for key in OUTPUTS if settings.get(key) == len(labels))
+
+    def build(outputs: int) -> torch.nn.Module:
+        config = {"network_def": {**settings, count: outputs}}
+        return cast("torch.nn.Module", TrustedBuilder(config, str(base.path), "cpu").get("network_def"))
+
+    heads = head_axes(build, len(labels))
+    before = [base.labels[number] for number in sorted(base.labels)]
+    return heads, transfer(build(len(labels)), base.build().network.state_dict(), heads, before, labels)

@@ -1,0 +1,270 @@
+"""A recipe put together for labelled scans: a plain MONAI bundle with `train.json`, from a plan."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from DeepImagingLib.training.continued import numbered
+
+if TYPE_CHECKING:
+    from DeepImagingLib.bundles import Bundle
+
+Settings = Mapping[str, Any]
+Steps = Sequence[Mapping[str, Any]]
+
+BOTH = ["image", "label"]
+CASES = "$@output_dir + '/training/cases.json'"
+
+
+def train_config(
+    settings: Settings, labels: Sequence[str], order: Sequence[int], head: Mapping[str, Sequence[int]]
+) -> Settings:
+    """Return what `train.json` says.
+
+    Args:
+        settings: Key → value at the top, of a plan.
+        labels: Of the network, the background first.
+        order: Channel of each label of the cases, in their order, 0 for the background first.
+        head: Weights with a row for each label, with the axes.
+    """
+    preparation: list[Any] = [*settings["preparation"]]
+    if list(order) != list(range(len(order))):
+        numbers = {"orig_labels": list(range(len(order))), "target_labels": list(order)}
+        preparation.append({"_target_": "MapLabelValued", "keys": "label", **numbers})
+    typed = {"_target_": "EnsureTyped", "keys": BOTH, "track_meta": False}
+    if settings["keep_old"]:
+        old = "DeepImagingLib.training.OldLabelsd"
+        preparation.append(
+            {"_target_": old, "keys": "label", "bundle": "@start", "device": "@device", "trust": "@trust"}
+        )
+    return {
+        "imports": ["$import torch"],
+        "bundle_root": ".",
+        "output_dir": "$@bundle_root + '/trained'",
+        "device": "$'cuda' if torch.cuda.is_available() else 'cpu'",
+        "seed": 0,
+        "cases": CASES,
+        "start": None,
+        "trust": None,
+        "minutes": None,
+        "resume": False,
+        "cache_gb": 4.0,
+        **settings,
+        "labels": numbered(labels[1:]),
+        "steps": "$max(1, @epochs * len(@train_cases) // @batch_size)",
+        "network": "$@network_def.to(@device)",
+        "loss": {"_target_": "DeepImagingLib.training.PresentDiceCELoss"},
+        "optimizer": {
+            "_target_": "torch.optim.AdamW",
+            "params": "$@network.parameters()",
+            "lr": "@learning_rate",
+            "weight_decay": "@weight_decay",
+        },
+        "lr_scheduler": {
+            "_target_": "torch.optim.lr_scheduler.OneCycleLR",
+            "optimizer": "@optimizer",
+            "max_lr": "@learning_rate",
+            "total_steps": "$@steps + 1",
+            "pct_start": 0.1,
+            "cycle_momentum": False,
+        },
+        "case_transform": {"_target_": "Compose", "transforms": [*preparation, typed]},
+        "pad": {"_target_": "SpatialPadd", "keys": BOTH, "spatial_size": "@patch", "mode": "edge"},
+        "crop": {
+            "_target_": "RandCropByLabelClassesd",
+            "keys": BOTH,
+            "label_key": "label",
+            "spatial_size": "@patch",
+            "num_classes": "$len(@labels)",
+            "num_samples": 1,
+            "warn": False,
+        },
+        "patch_transform": {
+            "_target_": "Compose",
+            "transforms": ["@pad", "@crop", *settings["augmentation"], "@typed"],
+        },
+        "typed": typed,
+        "train_cases": _cases("train"),
+        "data": {
+            "_target_": "DeepImagingLib.training.Shuffled",
+            "data": "@train_cases",
+            "transform": "@patch_transform",
+            "seed": "@seed",
+        },
+        "validation": {"cases": _cases("validation")},
+        "earlier_weights": {
+            "_target_": "DeepImagingLib.training.EarlierWeights",
+            "bundle": "@start",
+            "labels": "@labels",
+            "head": dict(head),
+            "trust": "@trust",
+        },
+        "trainer": {
+            "_target_": "DeepImagingLib.training.Trainer",
+            "network": "@network",
+            "loss": "@loss",
+            "optimizer": "@optimizer",
+            "lr_scheduler": "@lr_scheduler",
+            "data": "@data",
+            "labels": "@labels",
+            "inferer": "@inferer",
+            "validation": "@validation",
+            "steps": "@steps",
+            "batch_size": "@batch_size",
+            "device": "@device",
+            "seed": "@seed",
+            "resume": "@resume",
+            "minutes": "@minutes",
+            "output": "@output_dir",
+            "bundle": "@bundle_root",
+            "validate_every": "$max(1, @steps // 10)",
+            "patience": "@patience",
+            "frozen": "@frozen",
+            "before": "$@earlier_weights if @start else None",
+        },
+        "initialize": ["$monai.utils.set_determinism(seed=@seed)"],
+        "run": ["$@trainer.run()"],
+    }
+
+
+def _cases(split: str) -> Settings:
+    kind = "DeepImagingLib.training.Cases"
+    return {
+        "_target_": kind,
+        "path": "@cases",
+        "split": split,
+        "transform": "@case_transform",
+        "memory": "@cache_gb",
+    }
+
+
+def inference_config(settings: Settings) -> Settings:
+    """Return what `inference.json` says: the same preparation and network, labels that exclude each other."""
+    loading = [{"_target_": "LoadImaged", "keys": "image"}, {"_target_": "EnsureChannelFirstd", "keys": "image"}]
+    steps = [*loading, *map(_of_the_image, settings["preparation"])]
+    return {
+        "imports": ["$import glob", "$import os"],
+        "bundle_root": ".",
+        "output_dir": "$@bundle_root + '/eval'",
+        "dataset_dir": "./data",
+        "datalist": "$list(sorted(glob.glob(@dataset_dir + '/*.nii.gz')))",
+        "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
+        "network_def": settings["network_def"],
+        "network": "$@network_def.to(@device)",
+        "preprocessing": {"_target_": "Compose", "transforms": steps},
+        "dataset": {
+            "_target_": "Dataset",
+            "data": "$[{'image': i} for i in @datalist]",
+            "transform": "@preprocessing",
+        },
+        "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "num_workers": 0},
+        "inferer": settings["inferer"],
+        "postprocessing": {
+            "_target_": "Compose",
+            "transforms": [
+                {"_target_": "Activationsd", "keys": "pred", "softmax": True},
+                {
+                    "_target_": "Invertd",
+                    "keys": "pred",
+                    "transform": "@preprocessing",
+                    "orig_keys": "image",
+                    "nearest_interp": False,
+                    "to_tensor": True,
+                },
+                {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+                {"_target_": "SaveImaged", "keys": "pred", "output_dir": "@output_dir", "output_dtype": "uint8"},
+            ],
+        },
+        "handlers": [
+            {
+                "_target_": "CheckpointLoader",
+                "load_path": "$@bundle_root + '/models/model.pt'",
+                "load_dict": {"model": "@network"},
+            }
+        ],
+        "evaluator": {
+            "_target_": "SupervisedEvaluator",
+            "device": "@device",
+            "val_data_loader": "@dataloader",
+            "network": "@network",
+            "inferer": "@inferer",
+            "postprocessing": "@postprocessing",
+            "val_handlers": "@handlers",
+        },
+        "run": ["$@evaluator.run()"],
+    }
+
+
+def _of_the_image(step: Mapping[str, Any]) -> dict[str, Any]:
+    alone = {**step, "keys": "image"}
+    if isinstance(step.get("mode"), list):
+        alone["mode"] = step["mode"][0]
+    return alone
+
+
+def metadata(
+    labels: Sequence[str],
+    channels: Sequence[str],
+    modality: str,
+    patch: Sequence[int],
+    splits: Mapping[str, Sequence[str]],
+    base: Bundle | None,
+) -> Settings:
+    """Return what `metadata.json` says, before there is anything measured.
+
+    Args:
+        labels: Of the network, the background first.
+        channels: Of the image.
+        modality: As "CT".
+        patch: Shape of the network's windows.
+        splits: Split → hashes of its images.
+        base: The bundle that was gone on from.
+    """
+    found = ", ".join(labels[1:])
+    kept = {key: base.metadata[key] for key in ("groups", "hidden") if base and key in base.metadata}
+    known = {*labels}
+    if base and not all(known >= set(names) for names in base.groups.values()):
+        kept = {}
+    value = {"type": "image", "dtype": "float32", "spatial_shape": list(patch), "is_patch_data": True}
+    return {
+        "version": "0.1.0",
+        "changelog": {
+            "0.1.0": f"trained on labelled scans, from {base.name + ' ' + base.version if base else 'scratch'}"
+        },
+        "name": f"{found[:60]} in {modality}",
+        "task": f"Segmentation of {found}",
+        "description": f"Segmentation of {found} in {modality}, trained on {sum(map(len, splits.values()))} scans.",
+        "intended_use": "Research only; not for clinical use",
+        "network_data_format": {
+            "inputs": {
+                "image": {
+                    **value,
+                    "modality": modality,
+                    "num_channels": len(channels),
+                    "channel_def": {str(n): name for n, name in enumerate(channels)},
+                }
+            },
+            "outputs": {
+                "pred": {
+                    **value,
+                    "format": "segmentation",
+                    "num_channels": len(labels),
+                    "channel_def": numbered(labels[1:]),
+                }
+            },
+        },
+        "data_split": {split: list(hashes) for split, hashes in splits.items()},
+        **kept,
+    }
+
+
+def write_recipe(folder: Path, train: Settings, inference: Settings, told: Settings) -> None:
+    """Write the recipe's three files."""
+    configs = folder / "configs"
+    configs.mkdir(parents=True, exist_ok=True)
+    for name, content in (("train", train), ("inference", inference), ("metadata", told)):
+        text = json.dumps(content, indent=4, ensure_ascii=False) + "\n"
+        (configs / f"{name}.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,143 @@
+"""Labelled scans and a bundle become a recipe, and that a bundle with other labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+from DeepImagingLib import run
+from DeepImagingLib.bundles.bundle import load_bundle
+from DeepImagingLib.errors import InputError
+from DeepImagingLib.training.cases import read_dataset
+from DeepImagingLib.training.compose import Assignment, Composed, compose
+from DeepImagingLib.training.old_labels import OldLabelsd
+from DeepImagingLib.training.validate import MEAN, Scores
+from Testing.bundles.make_bundles import write_spleen_like
+
+QUICK = {"patch": [16, 16, 16], "epochs": 1, "batch_size": 1, "augmentation": []}
+GRID = np.diag([1.5, 1.5, 2.0, 1.0])
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with the labels background and spleen."""
+    return write_spleen_like(tmp_path_factory.mktemp("base") / "spleen_like")
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four scans of noise with a bright and a dark block."""
+    folder = tmp_path_factory.mktemp("scans")
+    rng = np.random.default_rng(0)
+    for name in ("images", "labels"):
+        (folder / name).mkdir()
+    for number in range(4):
+        values = rng.normal(40, 10, (24, 22, 20)).astype(np.float32)
+        labels = np.zeros(values.shape, np.uint8)
+        labels[4:12, 4:12, 4:12], labels[14:20, 4:12, 4:12] = 1, 2
+        values += np.array((0, 80, -80))[labels]
+        nibabel.save(nibabel.Nifti1Image(values, GRID), folder / "images" / f"secret{number}.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(labels, GRID), folder / "labels" / f"secret{number}.nii.gz")
+    return folder
+
+
+def composed(base: Path | str, scans: Path, output: Path, *, keep_old: bool = False, **settings: object) -> Composed:
+    """Compose a training of "stone" and "spleen"."""
+    dataset = read_dataset(scans, {"stone": 1, "spleen": 2})
+    return compose(Assignment(dataset, str(base), output, settings={**QUICK, **settings}, keep_old=keep_old))
+
+
+class TestTheBundle:
+    def test_it_finds_what_it_was_trained_on_and_names_no_file(self, base: Path, scans: Path, tmp_path: Path) -> None:
+        bundle = composed(base, scans, tmp_path / "out").trainer().run()
+        result = run(bundle, scans / "images" / "secret0.nii.gz")
+        assert [segment.name for segment in result.segments] == ["stone", "spleen"]
+        texts = [path.read_text(encoding="utf-8") for path in (bundle / "configs").iterdir()]
+        assert not any("secret" in text or str(scans) in text or str(base) in text for text in texts)
+        split = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))["data_split"]
+        assert [len(split[part]) for part in ("train", "validation")] == [3, 1]
+        assert all(len(digest) == 64 for part in split.values() for digest in part)
+
+    def test_few_cases_are_told_one_by_one(self, base: Path, scans: Path, tmp_path: Path) -> None:
+        bundle = composed(base, scans, tmp_path / "out").trainer().run()
+        told = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        spread = told["training"]["spread"]["cases"]
+        assert spread["labels"] == ["stone", "spleen"]
+        mean = told["eval_metrics"]["dice, cases: mean"]
+        assert np.mean(spread["cases"][0]) == pytest.approx(mean, abs=2e-3)
+
+    def test_from_scratch_it_learns(self, scans: Path, tmp_path: Path) -> None:
+        trainer = composed("scratch", scans, tmp_path / "out", epochs=60, learning_rate=0.01).trainer()
+        trainer.run()
+        assert trainer.course.best > 0.9
+
+
+class TestTransfer:
+    def test_known_labels_are_named_and_new_ones(self, base: Path, scans: Path, tmp_path: Path) -> None:
+        taken = composed(base, scans, tmp_path / "out").transfer
+        assert taken and taken.labels == ("stone",) and not taken.new
+
+    def test_frozen_weights_stay_while_the_head_is_trained(self, base: Path, scans: Path, tmp_path: Path) -> None:
+        training = composed(base, scans, tmp_path / "out", frozen=1.0, epochs=2)
+        trainer = training.trainer()
+        trainer.average = 0.0
+        trainer.run()
+        before, now = load_bundle(base).build().network.state_dict(), trainer.network.state_dict()
+        assert training.transfer
+        head = set(training.transfer.rows)
+        learnt = {name for name, _ in trainer.network.named_parameters()} - head
+        assert all(torch.equal(now[name], before[name]) for name in learnt)
+        assert head and not any(now[name].shape == before[name].shape for name in head)
+
+    def test_kept_labels_come_first_and_fill_the_background(self, base: Path, scans: Path, tmp_path: Path) -> None:
+        training = composed(base, scans, tmp_path / "out", keep_old=True)
+        assert training.labels == ("background", "spleen", "stone")
+        trainer = training.trainer()
+        item = trainer.validation["cases"][0]
+        drawn = composed(base, scans, tmp_path / "other").trainer().validation["cases"][0]["label"]
+        filled = OldLabelsd("label", str(base))({**item, "label": torch.zeros_like(item["label"])})["label"]
+        assert set(item["label"].unique().tolist()) == {0, 1, 2}
+        assert torch.equal(item["label"] == 2, drawn == 1), "stones are what they were"
+        assert torch.equal(item["label"][drawn == 0], filled[drawn == 0])
+
+
+class TestSettings:
+    def test_what_is_set_by_name_wins(self, base: Path, scans: Path, tmp_path: Path) -> None:
+        loss = {"_target_": "DiceCELoss", "softmax": True, "to_onehot_y": True}
+        training = composed(base, scans, tmp_path / "out", loss=loss, learning_rate=0.5)
+        trainer = training.trainer()
+        assert type(trainer.loss).__name__ == "DiceCELoss" and trainer.optimizer.defaults["lr"] == 0.5
+        assert training.plan["learning_rate"].reason == "as you set it"
+
+    def test_an_unknown_setting_is_told_with_those_there_are(self, base: Path, scans: Path, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match=r"no setting 'learning'; there are .*learning_rate"):
+            composed(base, scans, tmp_path / "out", learning=0.5)
+        assert not (tmp_path / "out").exists()
+
+    def test_nothing_can_be_kept_from_scratch(self, scans: Path, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="--keep-old"):
+            composed("scratch", scans, tmp_path / "out", keep_old=True)
+
+
+class TestSpread:
+    def test_intervals_hold_the_mean_and_widen_where_subjects_are_few(self) -> None:
+        dice = np.random.default_rng(0).uniform(0.5, 1, (40, 1))
+        scores = Scores(("liver",), dice)
+        alone, in_pairs = (scores.intervals([str(n // size) for n in range(40)])["liver"] for size in (1, 8))
+        assert alone[0] < scores.means()["liver"] < alone[1]
+        assert alone[1] - alone[0] < 0.15
+
+        same = Scores(("liver",), np.repeat(dice[:5], 8, axis=0))
+        clustered = same.intervals([str(n // 8) for n in range(40)])[MEAN]
+        naive = same.intervals([str(n) for n in range(40)])[MEAN]
+        assert clustered[1] - clustered[0] > 1.5 * (naive[1] - naive[0])
+        assert in_pairs[0] < in_pairs[1]
+
+    def test_a_label_that_no_case_has_is_left_out(self) -> None:
+        scores = Scores(("liver", "spleen"), np.array([[0.5, np.nan], [0.7, np.nan]]))
+        assert scores.means() == {"liver": pytest.approx(0.6), MEAN: pytest.approx(0.6)}
