@@ -32,6 +32,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--label-files", default="*", metavar="PATTERN", help="of files in labels/")
     data.add_argument("--labels", metavar="NAME[=NUMBER],…", help="what the numbers in label files mean")
     data.add_argument("--keep-old", action="store_true", help="go on finding what the bundle finds")
+    data.add_argument("--fold", metavar="N/K", help="validate on the N-th of K parts (default: on a quarter)")
     data.add_argument("--epochs", type=int, metavar="N", help="passes over the cases")
     data.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, as JSON; repeatable")
     data.add_argument("--config", metavar="FILE", help="settings in YAML or JSON")
@@ -74,10 +75,11 @@ def _train_on_scans(parsed: argparse.Namespace, device: str, interrupt: Interrup
 
     if not (parsed.start and parsed.output):
         raise InputError("Say what to begin with (--from BUNDLE, or --from scratch) and where to put it (--output).")
+    fold = _fold(parsed.fold) if parsed.fold else None
+    settings = _settings(parsed)
     labels = parse_labels(parsed.labels) if parsed.labels else None
     dataset = read_dataset(parsed.data, labels, parsed.images, parsed.label_files)
-    settings = _settings(parsed)
-    way = (device, settings, parsed.keep_old, parsed.seed, parsed.trust)
+    way = (device, settings, parsed.keep_old, fold, parsed.resume, parsed.seed, parsed.trust)
     with _bar(Console(stderr=True)) as bar:
         monitor = Monitor(_shown_in(bar), interrupt)
         with monitor.stage("reading the scans"):
@@ -86,7 +88,14 @@ def _train_on_scans(parsed: argparse.Namespace, device: str, interrupt: Interrup
     if parsed.dry_run:
         return 0
     given = {"minutes": parsed.minutes} if parsed.minutes is not None else {}
-    return _run(composed.trainer(resume=parsed.resume, **given), interrupt)
+    return _run(composed.trainer(**given), interrupt)
+
+
+def _fold(word: str) -> tuple[int, int]:
+    number, _, count = word.partition("/")
+    if not (number.isdigit() and count.isdigit()):
+        raise InputError(f"{word!r} is no fold; write one such as 1/5.")
+    return int(number), int(count)
 
 
 def _settings(parsed: argparse.Namespace) -> dict[str, Any]:

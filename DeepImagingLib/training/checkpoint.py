@@ -11,6 +11,8 @@ import torch
 
 from DeepImagingLib.errors import InputError, OutputError
 
+LAST, BEST = "last.pt", "best.pt"
+
 
 def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Write a file that appears at `path` at once, or not at all, be the process killed or the power lost.
@@ -33,6 +35,22 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint of tensors and plain values."""
     write_whole(path, lambda file: torch.save(state, file))
+
+
+def make_folder(output: Path, folder: Path, resume: bool) -> None:
+    """Make the folder for the checkpoints of what is to be in `output`; a foreign folder is left alone.
+
+    Raises:
+        InputError: The output holds something else, or a training that isn't to be gone on with.
+    """
+    try:
+        if output.exists() and any(output.iterdir()) and not folder.is_dir():
+            raise InputError(f"The folder {output} holds something that is no training; name an empty one.")
+        if any(folder.rglob(LAST)) and not resume:
+            raise InputError(f"The folder {output} holds a training already; go on with it (--resume) or name another.")
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The folder {output} can't be used ({error.strerror}); name another.") from error
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 from DeepImagingLib.bundles.bundle import load_bundle
 from DeepImagingLib.bundles.trusted import TrustedBuilder
 from DeepImagingLib.errors import InputError
-from DeepImagingLib.training import composing
-from DeepImagingLib.training.cases import Dataset, Inspection, inspect, split
+from DeepImagingLib.training import checkpoint, composing
+from DeepImagingLib.training.cases import Dataset, Inspection, fold, inspect, split
 from DeepImagingLib.training.cases.dataset import SPLITS
 from DeepImagingLib.training.cases.stored import write_dataset
 from DeepImagingLib.training.continued import OUTPUTS, window_settings
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SCRATCH = "scratch"
 RECIPE, CASES = "recipe", "cases.json"
-SMALL = {"weight_decay": 1e-4, "patience": None}
+SMALL = {"weight_decay": 1e-4, "patience": None, "accumulate": 1}
 """Settings that hardly anybody changes, and that no data decide."""
 
 
@@ -42,6 +42,8 @@ class Assignment:
         device: Where to compute.
         settings: Values for keys of the plan, or for any other at the top of `train.json`.
         keep_old: Go on finding what the base finds.
+        resume: Go on with what an earlier run of the same assignment left in `output`.
+        fold: (1, 5) validates on the first of five parts; None keeps a quarter of the subjects back.
         seed: Of the split and of all that is random.
         trust: SHA-256 of the base's content, where it has to be trusted.
     """
@@ -52,6 +54,8 @@ class Assignment:
     device: str = "cpu"
     settings: Mapping[str, Any] | None = None
     keep_old: bool = False
+    fold: tuple[int, int] | None = None
+    resume: bool = False
     seed: int = 0
     trust: str | None = None
 
@@ -79,7 +83,7 @@ class Composed:
     device: str
 
     def trainer(self, **settings: Any) -> Trainer:
-        """Make the trainer; `settings` are further keys, such as `resume` and `minutes`."""
+        """Make the trainer; `settings` are further keys, such as `minutes`."""
         return self.recipe.trainer(self.device, {**self.settings, **settings})
 
 
@@ -99,7 +103,8 @@ def compose(assignment: Assignment, tell: Callable[[float], None] = lambda _: No
         _check_old(base)
     inspection = inspect(assignment.dataset, tell)
     inspection.require()
-    dataset = split(assignment.dataset, inspection.facts, assignment.seed)
+    way = (assignment.dataset, inspection.facts, assignment.seed)
+    dataset = fold(*way, *assignment.fold) if assignment.fold else split(*way)
     labels = _labels(dataset, base if assignment.keep_old else None)
     plan = _planned(assignment, inspection, base, labels)
     settings = {**SMALL, **{key: choice.value for key, choice in plan.items()}, "keep_old": assignment.keep_old}
@@ -113,6 +118,7 @@ def compose(assignment: Assignment, tell: Callable[[float], None] = lambda _: No
     modality = (base and base.modality) or ("CT" if "ScaleIntensityRanged" in str(settings["preparation"]) else "MR")
     told = composing.metadata(labels, dataset.channels, modality, settings["patch"], splits, base)
     folder = assignment.output / FOLDER
+    checkpoint.make_folder(assignment.output, folder, assignment.resume)
     composing.write_recipe(folder / RECIPE, train, composing.inference_config({**settings, **train}), told)
     write_dataset(dataset, folder / CASES)
     of_machine = {
@@ -126,7 +132,7 @@ def compose(assignment: Assignment, tell: Callable[[float], None] = lambda _: No
         labels,
         taken,
         Recipe(folder / RECIPE, train),
-        {**of_machine, "seed": assignment.seed},
+        {**of_machine, "seed": assignment.seed, "resume": assignment.resume},
         assignment.device,
     )
 

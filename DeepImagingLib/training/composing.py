@@ -54,7 +54,7 @@ def train_config(
         "cache_gb": 4.0,
         **settings,
         "labels": numbered(labels[1:]),
-        "steps": "$max(1, @epochs * len(@train_cases) // @batch_size)",
+        "steps": "$max(1, @epochs * len(@train_cases) // (@batch_size * @accumulate))",
         "network": "$@network_def.to(@device)",
         "loss": {"_target_": "DeepImagingLib.training.PresentDiceCELoss"},
         "optimizer": {
@@ -114,6 +114,7 @@ def train_config(
             "validation": "@validation",
             "steps": "@steps",
             "batch_size": "@batch_size",
+            "accumulate": "@accumulate",
             "device": "@device",
             "seed": "@seed",
             "resume": "@resume",

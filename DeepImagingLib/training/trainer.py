@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,8 @@ class Trainer:
         lr_scheduler: Of the optimizer, over `steps` steps.
         device: Where to compute.
         seed: Told in the metadata; the config seeds torch before it makes the network.
-        batch_size: Items a step.
+        batch_size: Items that go through the network at once.
+        accumulate: Batches a step, for a larger batch than memory has room for.
         workers: Processes that prepare items; with none, they are prepared between the steps.
         validate_every: Steps from one validation to the next.
         patience: Validations without a better Dice after which a run ends early; None never does.
@@ -90,6 +91,7 @@ class Trainer:
     device: torch.device | str = "cpu"
     seed: int = 0
     batch_size: int = 1
+    accumulate: int = 1
     workers: int = 0
     validate_every: int = 1000
     patience: int | None = None
@@ -144,7 +146,7 @@ class Trainer:
 
     def best_network(self) -> torch.nn.Module:
         """Return the network, with the weights that did best in validation."""
-        self.network.load_state_dict(checkpoint.load(self._folder / "best.pt", self._device)["network"])
+        self.network.load_state_dict(checkpoint.load(self._folder / checkpoint.BEST, self._device)["network"])
         return self.network
 
     @property
@@ -153,7 +155,7 @@ class Trainer:
 
     @property
     def _checkpoint(self) -> Path:
-        return self._folder / "last.pt"
+        return self._folder / checkpoint.LAST
 
     def _open(self) -> None:
         """Make the folder for checkpoints; a foreign folder is left alone."""
@@ -163,17 +165,7 @@ class Trainer:
             raise InputError(f"There is no training in {self.minutes:g} minutes; give it more.")
         if self.bundle and not (Path(self.bundle) / "configs").is_dir():
             raise InputError(f"{self.bundle} is no bundle's folder; name that of the recipe (`bundle_root`).")
-        output, folder = Path(self.output), self._folder
-        try:
-            if output.exists() and any(output.iterdir()) and not folder.is_dir():
-                raise InputError(f"The folder {output} holds something that is no training; name an empty one.")
-            if any(folder.rglob("last.pt")) and not self.resume:
-                raise InputError(
-                    f"The folder {output} holds a training already; go on with it (--resume) or name another."
-                )
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"The folder {output} can't be used ({error.strerror}); name another.") from error
+        checkpoint.make_folder(Path(self.output), self._folder, self.resume)
 
     def _run_before(self) -> dict[str, Any]:
         if self.before is None or self.was_begun:
@@ -223,11 +215,11 @@ class Trainer:
         first, saved, skipped_in_a_row = course.step, clock(), 0
         clock.start()
         self.network.train()
-        for batch in self._batches(first):
+        for batches in self._batches(first):
             if self._is_over:
                 break
             self._freeze(course.pace.position(course.step) < self.frozen * self.steps)
-            skipped_in_a_row = 0 if self._step(batch) else skipped_in_a_row + 1
+            skipped_in_a_row = 0 if self._step(batches) else skipped_in_a_row + 1
             if skipped_in_a_row >= MOST_SKIPPED:
                 raise DeepImagingError(
                     f"The gradient was not finite for {MOST_SKIPPED} steps; lower the recipe's learning rate."
@@ -263,40 +255,47 @@ class Trainer:
         course = self.course
         return course.step >= course.pace.total or (self.patience is not None and course.fruitless >= self.patience)
 
-    def _batches(self, first: int) -> Iterator[Mapping[str, torch.Tensor]]:
-        """Yield batches from step `first` on: the same whatever the number of processes that make them."""
+    def _batches(self, first: int) -> Iterator[list[Mapping[str, torch.Tensor]]]:
+        """Yield those of each step from `first` on: the same whatever the number of processes that make them."""
         loader = DataLoader(
             self.data,
             self.batch_size,
-            sampler=From(first * self.batch_size),
+            sampler=From(first * self.batch_size * self.accumulate),
             num_workers=self.workers,
             collate_fn=list_data_collate,
             pin_memory=self._device.type == "cuda",
             generator=torch.Generator(),  # not torch's own: what the network draws must not depend on the loader
         )
-        return iter(loader)
+        batches = iter(loader)
+        while True:
+            yield [next(batches) for _ in range(self.accumulate)]
 
-    def _step(self, batch: Mapping[str, torch.Tensor]) -> bool:
+    def _step(self, batches: Sequence[Mapping[str, torch.Tensor]]) -> bool:
         """Take one step; False where the gradient isn't finite and the weights were left as they are."""
         course = self.course
-        image, label = self._moved(batch)
-        with autocast(self._device, course.half):
-            logits = self.network(laid_out(image, course.half))
-        loss = self.loss(logits.float(), label)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # not typed in torch
+        loss = sum(self._backward(batch) for batch in batches) / len(batches)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
         finite = bool(torch.isfinite(norm))
         if finite:
             self.optimizer.step()
             self.averaged.update_parameters(self.network)
-            course.losses.append(float(loss.detach()))
+            course.losses.append(loss)
         course.skipped += not finite
         before = course.pace.position(course.step)
         course.step += 1
         for _ in range(course.pace.position(course.step) - before if self.lr_scheduler else 0):
             self.lr_scheduler.step()  # type: ignore[union-attr]  # there is one
         return finite
+
+    def _backward(self, batch: Mapping[str, torch.Tensor]) -> float:
+        """Add a batch's gradient, as a share of the step's; returns its loss."""
+        image, label = self._moved(batch)
+        with autocast(self._device, self.course.half):
+            logits = self.network(laid_out(image, self.course.half))
+        loss = self.loss(logits.float(), label)
+        (loss / self.accumulate).backward()  # type: ignore[no-untyped-call]  # not typed in torch
+        return float(loss.detach())
 
     def _fit_pace(self, done: int) -> None:
         """Have the run end when its time does: as many steps as fit beside the validations."""
@@ -326,7 +325,7 @@ class Trainer:
         if course.judge(flat, score):
             best = {"network": self._answering.state_dict(), "step": course.step, "metrics": flat}
             best["spread"] = {name: _spread(scores, self.validation[name]) for name, scores in found.items()}
-            checkpoint.save(self._folder / "best.pt", best)
+            checkpoint.save(self._folder / checkpoint.BEST, best)
         logger.info("step %d: Dice %.3f, best %.3f at step %d", course.step, score, course.best, course.best_step)
         write_curves(self._folder, course.rows)
 
@@ -381,7 +380,7 @@ class Trainer:
     def _publish(self) -> Path:
         assert self.bundle
         course = self.course
-        best = checkpoint.load(self._folder / "best.pt")
+        best = checkpoint.load(self._folder / checkpoint.BEST)
         account = Account(
             labels=self._names,
             metrics=best["metrics"],

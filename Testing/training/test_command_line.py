@@ -29,6 +29,57 @@ def test_it_trains_and_tells_where_the_bundle_is(
     assert (tmp_path / "bundle" / "models" / "model.pt").is_file()
 
 
+class TestScansOfYourOwn:
+    WORDS = ("--from", "scratch", "--device", "cpu", "--set", "patch=[16,16,16]", "--set", "batch_size=1")
+
+    def test_a_plan_is_printed_with_reasons_and_the_bundle_is_made(
+        self, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        output = tmp_path / "bundle"
+        words = ("--data", scans, "--labels", "stone,spleen", "--output", output, "--epochs", 1, *self.WORDS)
+        code, out, err = call(capsys, *words, "--dry-run")
+        assert code == 0, err
+        assert "4 cases (3 train, 1 validation, 0 test)" in out and "stone: in 4" in out
+        assert "patch: [16, 16, 16]  (as you set it)" in out and "median" in out
+        assert not (output / "models").exists()
+        code, out, err = call(capsys, *words)
+        assert code == 0, err
+        assert (output / "models" / "model.pt").is_file() and "Best Dice" in out
+
+    def test_settings_come_from_a_file_and_the_command_line_wins(
+        self, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "mine.yaml").write_text("learning_rate: 0.5\nepochs: 7\n")
+        words = ("--data", scans, "--labels", "stone,spleen", "--output", tmp_path / "bundle", *self.WORDS)
+        code, out, err = call(capsys, *words, "--config", tmp_path / "mine.yaml", "--epochs", 9, "--dry-run")
+        assert code == 0, err
+        assert "learning_rate: 0.5" in out and "epochs: 9 " in out
+
+    def test_every_problem_of_the_data_is_listed_and_nothing_is_made(
+        self, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "list.csv").write_text(f"image,label\nnone.nii,none.nii\n{scans}/images/secret0.nii.gz,no.nii\n")
+        words = ("--data", tmp_path / "list.csv", "--labels", "stone,spleen", "--output", tmp_path / "bundle")
+        code, _, err = call(capsys, *words, *self.WORDS)
+        assert code == 2 and "3 problems" in err and "none.nii" in err and "no.nii" in err
+        assert not (tmp_path / "bundle").exists()
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["--data", "x"], "--from"),
+            (["--data", "x", "--from", "scratch"], "--output"),
+            ([], "--data"),
+            (["torso_ct_segmentation", "--data", "x"], "either"),
+            (["--data", "x", "--from", "scratch", "--output", "y", "--fold", "two"], "1/5"),
+            (["--data", "x", "--from", "scratch", "--output", "y", "--set", "epochs"], "KEY=VALUE"),
+        ],
+    )
+    def test_what_is_missing_is_named(self, words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+        code, _, err = call(capsys, *words)
+        assert (code, err.count("\n")) == (2, 1) and said in err
+
+
 class TestWrongWords:
     def test_an_unknown_recipe(self, capsys: pytest.CaptureFixture[str]) -> None:
         code, _, err = call(capsys, "nonesuch")

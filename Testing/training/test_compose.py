@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pytest
 import torch
@@ -20,30 +19,12 @@ from DeepImagingLib.training.validate import MEAN, Scores
 from Testing.bundles.make_bundles import write_spleen_like
 
 QUICK = {"patch": [16, 16, 16], "epochs": 1, "batch_size": 1, "augmentation": []}
-GRID = np.diag([1.5, 1.5, 2.0, 1.0])
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with the labels background and spleen."""
     return write_spleen_like(tmp_path_factory.mktemp("base") / "spleen_like")
-
-
-@pytest.fixture(scope="module")
-def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four scans of noise with a bright and a dark block."""
-    folder = tmp_path_factory.mktemp("scans")
-    rng = np.random.default_rng(0)
-    for name in ("images", "labels"):
-        (folder / name).mkdir()
-    for number in range(4):
-        values = rng.normal(40, 10, (24, 22, 20)).astype(np.float32)
-        labels = np.zeros(values.shape, np.uint8)
-        labels[4:12, 4:12, 4:12], labels[14:20, 4:12, 4:12] = 1, 2
-        values += np.array((0, 80, -80))[labels]
-        nibabel.save(nibabel.Nifti1Image(values, GRID), folder / "images" / f"secret{number}.nii.gz")
-        nibabel.save(nibabel.Nifti1Image(labels, GRID), folder / "labels" / f"secret{number}.nii.gz")
-    return folder
 
 
 def composed(base: Path | str, scans: Path, output: Path, *, keep_old: bool = False, **settings: object) -> Composed:
@@ -104,6 +85,24 @@ class TestTransfer:
         assert set(item["label"].unique().tolist()) == {0, 1, 2}
         assert torch.equal(item["label"] == 2, drawn == 1), "stones are what they were"
         assert torch.equal(item["label"][drawn == 0], filled[drawn == 0])
+
+
+class TestTheOutput:
+    def test_what_lies_there_is_left_alone(self, base: Path, scans: Path, tmp_path: Path) -> None:
+        (tmp_path / "letter.txt").write_text("dear")
+        with pytest.raises(InputError, match="name an empty one"):
+            composed(base, scans, tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+    def test_a_training_is_only_gone_on_with_where_that_is_asked_for(
+        self, base: Path, scans: Path, tmp_path: Path
+    ) -> None:
+        composed(base, scans, tmp_path / "out").trainer().run()
+        with pytest.raises(InputError, match="--resume"):
+            composed(base, scans, tmp_path / "out", epochs=2)
+        assert (
+            json.loads((tmp_path / "out" / "training" / "recipe" / "configs" / "train.json").read_text())["epochs"] == 1
+        )
 
 
 class TestSettings:

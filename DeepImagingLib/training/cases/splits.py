@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import cycle
 
 import numpy as np
 
@@ -46,6 +47,29 @@ def split(dataset: Dataset, facts: Sequence[Facts], seed: int, shares: Mapping[s
     )
 
 
+def fold(dataset: Dataset, facts: Sequence[Facts], seed: int, number: int, count: int) -> Dataset:
+    """Return the dataset with one of `count` equal parts to validate on, and the others to train on.
+
+    Args:
+        dataset: To split; splits that it has are passed over, but for those for tests.
+        facts: Of its cases.
+        seed: Of what is random; each part is another for the same seed.
+        number: Which part, from 1 on.
+        count: How many parts.
+
+    Raises:
+        InputError: There are fewer subjects than parts, or no such part.
+    """
+    if not 1 <= number <= count or count < 2:
+        raise InputError(f"There is no fold {number} of {count}; name one such as 1/5.")
+    free = [replace(case, split=case.split if case.split == "test" else None) for case in dataset.cases]
+    known = [replace(one, case=case) for one, case in zip(facts, free, strict=True)]
+    shares = {f"part {n}": 1 / count for n in range(1, count + 1)}
+    parts = split(replace(dataset, cases=tuple(free)), known, seed, shares).cases
+    kept = {f"part {number}": "validation", "test": "test"}
+    return replace(dataset, cases=tuple(replace(case, split=kept.get(str(case.split), "train")) for case in parts))
+
+
 def _dealt(
     present: Mapping[str, set[int]], chosen: Mapping[str, str], seed: int, shares: Mapping[str, float]
 ) -> dict[str, str]:
@@ -53,7 +77,9 @@ def _dealt(
     order = sorted(present.keys() - chosen.keys())
     np.random.default_rng(seed).shuffle(order)
     room = {part: max(1, round(share * len(order))) for part, share in shares.items()}
-    room["train"] += len(order) - sum(room.values())
+    spare = len(order) - sum(room.values())
+    for part, _ in zip(cycle(shares), range(abs(spare))):
+        room[part] += np.sign(spare)
     frequency = Counter(label for subject in order for label in present[subject])
     have: dict[str, Counter[int]] = {part: Counter() for part in shares}
 

@@ -19,6 +19,7 @@ from DeepImagingLib.training.cases import (
     Case,
     Dataset,
     Facts,
+    fold,
     inspect,
     load_case,
     parse_labels,
@@ -267,3 +268,28 @@ class TestSplits:
         cases = tuple(replace(case, split=part) for case, part in zip(dataset.cases, parts))
         facts = [replace(one, case=case) for one, case in zip(facts, cases)]
         assert split(replace(dataset, cases=cases), facts, 0).cases == cases
+
+
+class TestFolds:
+    @settings(max_examples=40, deadline=None)
+    @given(subjects=st.integers(2, 30), count=st.integers(2, 6), seed=st.integers(0, 5))
+    def test_every_subject_is_validated_on_once(self, subjects: int, count: int, seed: int) -> None:
+        cases = tuple(Case((Path(f"{n}.nii"),), Path(f"{n}.nii"), f"s{n // 2}") for n in range(2 * subjects))
+        dataset = Dataset(cases, LABELS)
+        none = np.zeros((1, 0), np.float32)
+        facts = [
+            Facts(case, SHAPE, (1, 1, 1), np.array([10, n % 2, 1]), none, none, "") for n, case in enumerate(cases)
+        ]
+        if subjects < count:
+            with pytest.raises(InputError, match="need one each"):
+                fold(dataset, facts, seed, 1, count)
+            return
+        seen = [
+            {c.subject for c in fold(dataset, facts, seed, n, count).part("validation")} for n in range(1, count + 1)
+        ]
+        assert Counter(subject for part in seen for subject in part) == Counter({f"s{n}": 1 for n in range(subjects)})
+        assert max(map(len, seen)) - min(map(len, seen)) <= 1
+
+    def test_a_fold_that_is_none_is_told(self) -> None:
+        with pytest.raises(InputError, match="no fold 6 of 5"):
+            fold(Dataset((), LABELS), [], 0, 6, 5)
