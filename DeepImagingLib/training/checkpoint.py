@@ -11,6 +11,9 @@ import torch
 
 from DeepImagingLib.errors import InputError, OutputError
 
+FOLDER = "training"
+"""Where checkpoints and curves lie within the output."""
+
 LAST, BEST = "last.pt", "best.pt"
 
 

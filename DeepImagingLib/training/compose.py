@@ -17,7 +17,7 @@ from DeepImagingLib.training.cases.stored import write_dataset
 from DeepImagingLib.training.continued import OUTPUTS, window_settings
 from DeepImagingLib.training.planning import Choice, Plan, plan_from, plan_scratch
 from DeepImagingLib.training.recipe import Recipe
-from DeepImagingLib.training.trainer import FOLDER, Trainer
+from DeepImagingLib.training.trainer import Trainer
 from DeepImagingLib.training.transfer import Transfer, head_axes, transfer
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def compose(assignment: Assignment, tell: Callable[[float], None] = lambda _: No
     splits = {part: [one.sha256 for one in inspection.facts if parts[one.case.label] == part] for part in SPLITS}
     modality = (base and base.modality) or ("CT" if "ScaleIntensityRanged" in str(settings["preparation"]) else "MR")
     told = composing.metadata(labels, dataset.channels, modality, settings["patch"], splits, base)
-    folder = assignment.output / FOLDER
+    folder = assignment.output / checkpoint.FOLDER
     checkpoint.make_folder(assignment.output, folder, assignment.resume)
     composing.write_recipe(folder / RECIPE, train, composing.inference_config({**settings, **train}), told)
     write_dataset(dataset, folder / CASES)

@@ -15,8 +15,10 @@ import torch
 
 from DeepImagingLib.bundles.metadata import entries
 from DeepImagingLib.bundles.source import read_source
+from DeepImagingLib.training import checkpoint
 from DeepImagingLib.training.checkpoint import write_whole
 from DeepImagingLib.training.curves import Row
+from DeepImagingLib.training.validate import MEAN
 
 SHARED = ("network_def", "inferer")
 """What the bundle's inference takes over from the recipe, so that the two can't disagree."""
@@ -40,6 +42,28 @@ class Account:
     metrics: Mapping[str, float]
     rows: Sequence[Row]
     facts: Mapping[str, Any]
+
+
+def publish_best(
+    recipe: Path, output: Path, facts: Mapping[str, Any] | None = None, rows: Sequence[Row] | None = None
+) -> float:
+    """Write the bundle of the best checkpoint of a training, be it at its end or not; returns its Dice.
+
+    Args:
+        recipe: Folder of the recipe.
+        output: Folder of the new bundle, with the training's folder in it.
+        facts, rows: Of the whole training; without them, what was known when the checkpoint was written.
+
+    Raises:
+        InputError: There is no such checkpoint.
+    """
+    best = checkpoint.load(output / checkpoint.FOLDER / checkpoint.BEST)
+    told = {**(facts or best["facts"]), "published_step": best["step"]}
+    if spread := {name: one for name, one in best["spread"].items() if one}:
+        told["spread"] = spread
+    rows = rows if rows is not None else best["rows"]
+    publish(recipe, output, best["network"], Account(best["labels"], best["metrics"], rows, told))
+    return float(np.mean([value for name, value in best["metrics"].items() if name.endswith(f": {MEAN}")]))
 
 
 def publish(recipe: Path, output: Path, weights: Mapping[str, torch.Tensor], account: Account) -> None:

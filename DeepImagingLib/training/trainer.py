@@ -24,14 +24,11 @@ from DeepImagingLib.training.curves import write_curves
 from DeepImagingLib.training.draws import From
 from DeepImagingLib.training.pace import Pace
 from DeepImagingLib.training.precision import Loss, autocast, half_pays, laid_out, lay_out
-from DeepImagingLib.training.publish import Account, publish
+from DeepImagingLib.training.publish import publish_best
 from DeepImagingLib.training.stages import Stage
 from DeepImagingLib.training.validate import MEAN, Inferer, Items, Scores, measure
 
 logger = logging.getLogger(__name__)
-
-FOLDER = "training"
-"""Where checkpoints and curves lie within the output."""
 
 PRECISIONS = ("auto", "full", "half")
 ROW_EVERY = 20  # steps that a row of the curve is the mean of
@@ -151,7 +148,7 @@ class Trainer:
 
     @property
     def _folder(self) -> Path:
-        return Path(self.output) / FOLDER if self.bundle else Path(self.output)
+        return Path(self.output) / checkpoint.FOLDER if self.bundle else Path(self.output)
 
     @property
     def _checkpoint(self) -> Path:
@@ -323,9 +320,10 @@ class Trainer:
         score = float(np.mean([dice[MEAN] for dice in means.values()]))
         flat = {f"{name}: {label}": value for name, dice in means.items() for label, value in dice.items()}
         if course.judge(flat, score):
+            spread = {name: _spread(scores, self.validation[name]) for name, scores in found.items()}
             best = {"network": self._answering.state_dict(), "step": course.step, "metrics": flat}
-            best["spread"] = {name: _spread(scores, self.validation[name]) for name, scores in found.items()}
-            checkpoint.save(self._folder / checkpoint.BEST, best)
+            told = {"labels": self._names, "facts": self._facts, "rows": course.rows}
+            checkpoint.save(self._folder / checkpoint.BEST, {**best, **told, "spread": spread})
         logger.info("step %d: Dice %.3f, best %.3f at step %d", course.step, score, course.best, course.best_step)
         write_curves(self._folder, course.rows)
 
@@ -377,30 +375,26 @@ class Trainer:
         self.course = Course.from_plain(state["course"])
         self.saved = self.course.step
 
+    @property
+    def _facts(self) -> dict[str, Any]:
+        """What the bundle tells of the training so far."""
+        course = self.course
+        return {
+            "steps": course.step,
+            "skipped_steps": course.skipped,
+            "minutes": round(course.seconds / 60, 1),
+            "seed": self.seed,
+            "batch_size": self.batch_size * self.accumulate,
+            "precision": "bfloat16" if course.half else "float32",
+            "device": self._device.type,
+            "threads": torch.get_num_threads(),
+            **course.earlier,
+        }
+
     def _publish(self) -> Path:
         assert self.bundle
-        course = self.course
-        best = checkpoint.load(self._folder / checkpoint.BEST)
-        account = Account(
-            labels=self._names,
-            metrics=best["metrics"],
-            rows=course.rows,
-            facts={
-                "steps": course.step,
-                "published_step": best["step"],
-                "skipped_steps": course.skipped,
-                "minutes": round(course.seconds / 60, 1),
-                "seed": self.seed,
-                "batch_size": self.batch_size,
-                "precision": "bfloat16" if course.half else "float32",
-                "device": self._device.type,
-                "threads": torch.get_num_threads(),
-                **course.earlier,
-                **({"spread": spread} if (spread := {k: v for k, v in best["spread"].items() if v}) else {}),
-            },
-        )
         with self._monitor.stage("writing the bundle"):
-            publish(Path(self.bundle), Path(self.output), best["network"], account)
+            publish_best(Path(self.bundle), Path(self.output), self._facts, self.course.rows)
         return Path(self.output)
 
 

@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, from anywhere
 
 from DeepImagingLib.phantoms import torso_ct
 from DeepImagingLib.phantoms.hounsfield import render
