@@ -10,7 +10,7 @@ from scipy.ndimage import binary_dilation, label
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.phantoms import torso_ct
-from DeepImagingLib.phantoms.radiograph import Beam, Points, Volume, attenuation, detect, is_in_body, linear
+from DeepImagingLib.phantoms.radiograph import Beam, Points, Volume, attenuation, detect, linear
 from DeepImagingLib.phantoms.shapes import Field, Mask
 from DeepImagingLib.phantoms.torso import Bytes, Material, Organ
 from DeepImagingLib.phantoms.xray_devices import devices, side_letter
@@ -140,7 +140,7 @@ def expose(
     The other arguments, the answer and errors are those of `sample`.
     """
     _check(seed, spacing, field_of_view)
-    streams = [np.random.default_rng([seed, n]) for n in range(10, 16)]  # so that one finding more changes nothing else
+    streams = [np.random.default_rng([seed, n]) for n in range(10, 16)]
     from_front, supine, negative = (streams[0].random(3) < (0.4, 0.6, 0.2)).tolist()
     from_front = from_front if view is None else view == "AP"
     negative = negative if photometric is None else photometric == "MONOCHROME1"
@@ -193,7 +193,7 @@ def _chest(body: tuple[Bytes, Bytes, Points], height: float, supine: bool, rng: 
     middle, reach = (heights[0] + heights[-1]) / 2, height / 2 + 50
     near = np.abs(axes[2] - middle) < reach
     materials, organs = materials[..., near].copy(), organs[..., near].copy()
-    materials[~is_in_body(materials)] = M.AIR
+    materials[organs == Organ.BACKGROUND] = M.AIR  # tables, mattresses, sheets, tubes that lie on the skin
     _fill_lungs(materials, organs, float(abs(np.linalg.det(affine[:3, :3]))))
     return Chest(materials, organs, Volume((axes[0], axes[1], axes[2][near])), supine, rng)
 

@@ -52,7 +52,9 @@ class Nodule:
 def sample(
     seed: int, spacing: Triple = (1.0, 1.0, 1.0), field_of_view: Triple = (360.0, 280.0, 96.0)
 ) -> tuple[dict[str, MetaTensor], tuple[Nodule, ...]]:
-    """Return the CT image of a chest, {"ct": (1, I, J, K) float32 in HU}, and the one to eight nodules in it.
+    """Return the CT image of a chest, {"ct": (1, I, J, K) float32 in HU}, and the nodules in it.
+
+    There are one to eight; none where no lung has air.
 
     Args:
         seed: Any non-negative integer: the body is that of `torso_ct.sample`, the nodules and the noise are new.
@@ -110,12 +112,20 @@ def _draw(
 
 
 def _fits(nodule: Nodule, lung: npt.NDArray[np.bool_], affine: npt.NDArray[np.float64]) -> bool:
-    """Tell whether the nodule lies in the lung: all of it, or by the pleura half to nine tenths."""
+    """Tell whether the nodule lies in the image and the lung: all of it, or by the pleura half to nine tenths."""
+    if not _is_inside(nodule, affine, lung.shape):
+        return False
     box, distance = _distance(nodule, affine, lung.shape, margin=0.0)
     ball = distance < 0
     whole = 4 / 3 * np.pi * (nodule.diameter / 2) ** 3 / abs(np.linalg.det(affine[:3, :3]))
     share = (lung[box] & ball).sum() / whole
     return bool(0.5 < share < 0.92 if nodule.place is Place.PLEURA else share > 0.93)
+
+
+def _is_inside(nodule: Nodule, affine: npt.NDArray[np.float64], shape: tuple[int, ...]) -> bool:
+    middle = np.linalg.solve(affine[:3, :3], np.subtract(nodule.center, affine[:3, 3]))
+    reach = nodule.diameter / 2 / np.linalg.norm(affine[:3, :3], axis=0)
+    return bool((middle - reach >= 0).all() and (middle + reach <= np.subtract(shape, 1)).all())
 
 
 def _paint(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.ndimage import affine_transform, gaussian_filter, zoom
 
 from DeepImagingLib.phantoms.shapes import Field, Mask
-from DeepImagingLib.phantoms.torso import Bytes, Material
+from DeepImagingLib.phantoms.torso import Material
 
 M = Material
 Points = npt.NDArray[np.float64]
@@ -33,7 +33,7 @@ MASS_ATTENUATION: Mapping[str, tuple[float, float]] = {
 
 TISSUE: Mapping[Material, tuple[str, float]] = {
     # what attenuates in a material, and its density in g/cm³ (ICRU Report 44; spongy bone counts as part of compact)
-    M.AIR: ("soft", 0), M.GAS: ("soft", 0), M.TABLE: ("soft", 0), M.CLOTH: ("soft", 0),
+    M.AIR: ("soft", 0), M.GAS: ("soft", 0), M.PADDING: ("soft", 0),
     M.FAT: ("fat", 0.95), M.LUNG: ("soft", 0.26), M.LUNG_VESSEL: ("soft", 0.26), M.CONSOLIDATION: ("soft", 0.8),
     M.CORTEX: ("bone", 1.6), M.VERTEBRA_SHELL: ("bone", 1.1), M.CALCIUM: ("bone", 1.5), M.MARROW: ("soft", 1.05),
     M.VERTEBRA: ("soft", 1.25), M.CARTILAGE: ("soft", 1.1), M.STOOL: ("soft", 0.8), M.METAL: ("metal", 4.5),
@@ -240,8 +240,3 @@ def detect(integral: Field, pixel_mm: float, rng: np.random.Generator) -> Field:
     noise = gaussian_filter(rng.standard_normal(signal.shape, dtype=np.float32), 0.4) * 1.3
     signal = signal + noise * np.sqrt(np.maximum(signal, 1e-4) / photons)
     return np.asarray(-np.log(np.maximum(signal, 2e-4)), np.float32)
-
-
-def is_in_body(materials: Bytes) -> Mask:
-    """Return where something other than air and what surrounds the patient was painted."""
-    return ~np.isin(materials, (M.AIR, M.TABLE, M.CLOTH))

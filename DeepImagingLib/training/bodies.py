@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from DeepImagingLib import phantoms
 from DeepImagingLib.errors import InputError, WorkerError
 from DeepImagingLib.phantoms import torso_ct
+from DeepImagingLib.training.checkpoint import write_whole
 
 Bytes = npt.NDArray[np.uint8]
 Triple = tuple[float, float, float]
@@ -135,15 +136,13 @@ def _drawn(seed: int, spacing: Triple, field_of_view: Triple, folder: Path | Non
     if folder is None:
         return Body(*torso_ct.draw(seed, spacing, field_of_view))
     path = folder / f"{seed}.npz"
-    if not path.exists():
+    try:
+        with np.load(path) as kept:
+            return Body(kept["materials"], kept["organs"], kept["affine"])
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile):  # not there, or cut off by a power cut
         materials, organs, affine = torso_ct.draw(seed, spacing, field_of_view)
-        file = BytesIO()
-        np.savez_compressed(file, materials=materials, organs=organs, affine=affine)
-        partly = path.with_suffix(f".{os.getpid()}")
-        partly.write_bytes(file.getvalue())
-        os.replace(partly, path)
-    with np.load(path) as kept:
-        return Body(kept["materials"], kept["organs"], kept["affine"])
+        write_whole(path, lambda file: np.savez_compressed(file, materials=materials, organs=organs, affine=affine))
+        return Body(materials, organs, affine)
 
 
 def _cache_folder(cache: Path, spacing: Triple, field_of_view: Triple) -> Path:
@@ -152,5 +151,8 @@ def _cache_folder(cache: Path, spacing: Triple, field_of_view: Triple) -> Path:
     for path in sorted(Path(phantoms.__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     folder = cache / digest.hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The cache {cache} can't be used ({error.strerror}); name another folder.") from error
     return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,7 +15,8 @@ from DeepImagingLib.errors import InputError, OutputError
 FOLDER = "training"
 """Where checkpoints and curves lie within the output."""
 
-LAST, BEST = "last.pt", "best.pt"
+LAST, BEST, ORIGIN = "last.pt", "best.pt", "origin.sha256"
+CHANGED = "The recipe or its settings changed since this training began; begin in a new folder."
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
@@ -23,10 +25,14 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     Raises:
         OutputError: The disk is full, or doesn't let us.
     """
+    for left in path.parent.glob(f".{path.name}-*"):
+        left.unlink(missing_ok=True)  # by a run that was killed while it wrote
     partly = path.with_name(f".{path.name}-{os.getpid()}")
+    content = BytesIO()  # torch's writer tells a full disk in words of its own
+    write(content)
     try:
         with partly.open("wb") as file:
-            write(file)
+            file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         os.replace(partly, path)
@@ -56,6 +62,19 @@ def make_folder(output: Path, folder: Path, resume: bool) -> None:
         raise InputError(f"The folder {output} can't be used ({error.strerror}); name another.") from error
 
 
+def check_origin(folder: Path, made_of: str) -> None:
+    """Note what a training is made of, or compare it with what was noted when it began.
+
+    Raises:
+        InputError: It is another.
+    """
+    note = folder / ORIGIN
+    if not note.is_file():
+        write_whole(note, lambda file: file.write(made_of.encode()))
+    elif note.read_text(encoding="utf-8") != made_of:
+        raise InputError(CHANGED)
+
+
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Read a checkpoint.
 
@@ -66,5 +85,5 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         return torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
         raise InputError(
-            f"The checkpoint {path} can't be read ({type(error).__name__}); begin in a new folder."
+            f"The checkpoint {path.name} can't be read ({type(error).__name__}); begin in a new folder."
         ) from error

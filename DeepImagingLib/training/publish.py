@@ -23,7 +23,7 @@ from DeepImagingLib.training.validate import MEAN
 SHARED = ("network_def", "inferer")
 """What the bundle's inference takes over from the recipe, so that the two can't disagree."""
 
-TAKEN = ("configs", "docs", "scripts")
+TAKEN = ("configs", "scripts")
 MOST_POINTS = 60  # of the curve in the metadata; the whole of it is in curve.csv
 
 
@@ -75,6 +75,8 @@ def publish(recipe: Path, output: Path, weights: Mapping[str, torch.Tensor], acc
         weights: Of the network.
         account: For the metadata.
     """
+    model = output / "models" / "model.pt"
+    model.unlink(missing_ok=True)  # killed in between, the folder shall hold no bundle rather than half of two
     for name in TAKEN:
         if (recipe / name).is_dir():
             shutil.copytree(
@@ -82,18 +84,18 @@ def publish(recipe: Path, output: Path, weights: Mapping[str, torch.Tensor], acc
             )
     if (recipe / "LICENSE").is_file():
         shutil.copyfile(recipe / "LICENSE", output / "LICENSE")
-    (output / "models").mkdir(exist_ok=True)
-    half = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
-    half = {name: value.contiguous() for name, value in half.items()}
-    write_whole(output / "models" / "model.pt", lambda file: torch.save(half, file))
     _share(output)
     path = output / "configs" / "metadata.json"
     metadata = read_source(path, output).config if path.is_file() else {}
     _write(path, _told(metadata, account))
+    model.parent.mkdir(exist_ok=True)
+    half = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    half = {name: value.contiguous() for name, value in half.items()}
+    write_whole(model, lambda file: torch.save(half, file))
 
 
 def _share(output: Path) -> None:
-    """Give inference the recipe's network and inferer, where they are plain settings."""
+    """Give `inference.json` the recipe's network and inferer, where both have them as plain settings."""
     configs = output / "configs"
     inference = configs / "inference.json"
     recipe = next(configs.glob("train.*"), None)
@@ -116,6 +118,12 @@ def _told(metadata: dict[str, Any], account: Account) -> dict[str, Any]:
     for output in entries(metadata, "outputs").values():
         output["num_channels"] = len(account.labels)  # type: ignore[index]  # read from JSON: a dict
         output["channel_def"] = {str(n): name for n, name in account.labels.items()}  # type: ignore[index]
+    if "training" in metadata:
+        begun = (
+            f"trained by the recipe of {metadata.get('name', 'another bundle')} {metadata.get('version', '')}".strip()
+        )
+        metadata = {**metadata, "version": "0.1.0", "changelog": {"0.1.0": begun}}
+        metadata.pop("hidden", None)  # was decided by what other weights do
     versions = {"monai": monai.__version__, "pytorch": torch.__version__.partition("+")[0], "numpy": np.__version__}
     return {
         **metadata,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,9 @@ from DeepImagingLib.bundles.source import read_source
 from DeepImagingLib.bundles.trusted import TrustedBuilder
 from DeepImagingLib.errors import BundleError, DeepImagingError, InputError, TrustError
 from DeepImagingLib.training.trainer import Trainer
+
+OF_THE_MOMENT = ("bundle_root", "cache", "device", "minutes", "output_dir", "resume")
+"""Settings that may be others when a training is gone on with."""
 
 TRAIN_NAMES = ("train.json", "train.yaml", "train.yml")
 
@@ -42,7 +47,8 @@ class Recipe:
         """
         if missing := sorted(settings.keys() - self.config.keys()):
             raise InputError(f"The recipe {self.root.name} has no setting `{missing[0]}`; add it at its top.")
-        builder = TrustedBuilder({**self.config, **settings}, str(self.root), device)
+        given = {**self.config, **settings}
+        builder = TrustedBuilder(given, str(self.root), device)
         try:
             if "initialize" in self.config:
                 builder.get("initialize")
@@ -51,7 +57,12 @@ class Recipe:
             raise _own_cause(error) from error
         if not isinstance(trainer, Trainer):
             raise BundleError(f"`trainer` of {self.root.name} is a {type(trainer).__name__}, expected a Trainer.")
+        trainer.made_of = _digest({key: value for key, value in given.items() if key not in OF_THE_MOMENT})
         return trainer
+
+
+def _digest(config: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _own_cause(error: BaseException) -> BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,10 @@ class Scans(Dataset[Item]):
         try:
             listed = json.loads(path.read_text(encoding="utf-8"))
             self._cases = [{"image": case["image"], "label": case["label"]} for case in listed["cases"]]
-            named = {name: [given] if isinstance(given, int) else given for name, given in listed["labels"].items()}
+            named = {
+                name: [operator.index(one) for one in (given if isinstance(given, list) else [given])]
+                for name, given in listed["labels"].items()
+            }
         except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise InputError(
                 f'{path} is no list of scans ({type(error).__name__}: {error}); expected {{"labels": {{NAME: NUMBER}}, '
@@ -60,7 +64,7 @@ class Scans(Dataset[Item]):
             ) from error
         if unknown := sorted(named.keys() - numbers.keys()):
             raise InputError(f"{path} names the label {unknown[0]!r}, which is none of {', '.join(numbers)}.")
-        self._numbers = {int(old): numbers[name] for name, several in named.items() for old in several}
+        self._numbers = {old: numbers[name] for name, several in named.items() for old in several}
 
     def __len__(self) -> int:
         return len(self._cases)
@@ -75,6 +79,10 @@ class Scans(Dataset[Item]):
         """Return a case; it is read once."""
         if index not in self._items:
             image, label = (read(self._folder / self._cases[index][key]) for key in ("image", "label"))
+            if image.shape[1:] != label.shape[1:]:
+                raise InputError(
+                    f"{Path(self._cases[index]['label']).name} has another grid than its image; resample it."
+                )
             old = label.numpy()
             new = np.zeros(old.shape, np.uint8)
             for number, ours in self._numbers.items():

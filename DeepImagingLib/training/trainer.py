@@ -71,6 +71,8 @@ class Trainer:
         frozen: Share of the steps in which only weights are trained that `before` told to be new.
         before: Where the weights come from that this training begins with; None leaves them as the network has them.
         title: What messages call it.
+        made_of: Digest of the recipe and its settings, which has to be the same where a training goes on; "" where
+            nobody told.
         saved: Steps in the last checkpoint.
     """
 
@@ -101,6 +103,7 @@ class Trainer:
     frozen: float = 0.0
     before: Stage | None = None
     title: str = "training"
+    made_of: str = ""
     saved: int = field(default=0, init=False)
 
     def run(self, monitor: Monitor | None = None) -> Path:
@@ -122,7 +125,7 @@ class Trainer:
             self._prepare()
             self._start(self._run_before())
             self._clock = Clock(self.course.seconds)
-            if self.course.step == 0:
+            if not self.was_begun:
                 self._validate()  # a recipe that can't be validated should fail now, and not in an hour
                 self._save()
             with self._monitor.stage(self.title):
@@ -158,16 +161,22 @@ class Trainer:
         """Make the folder for checkpoints; a foreign folder is left alone."""
         if self.precision not in PRECISIONS:
             raise InputError(f"The precision {self.precision!r} is none of {', '.join(PRECISIONS)}.")
-        if self.minutes is not None and not self.minutes > 0:
-            raise InputError(f"There is no training in {self.minutes:g} minutes; give it more.")
+        if self.minutes is not None and not 0 < self.minutes < float("inf"):
+            raise InputError(f"There is no training in {self.minutes:g} minutes; give it some more.")
         if self.bundle and not (Path(self.bundle) / "configs").is_dir():
             raise InputError(f"{self.bundle} is no bundle's folder; name that of the recipe (`bundle_root`).")
         checkpoint.make_folder(Path(self.output), self._folder, self.resume)
+        if self.made_of:
+            checkpoint.check_origin(self._folder, self.made_of)
+        if self.was_begun:
+            self.saved = int(checkpoint.load(self._checkpoint)["course"]["step"])
 
     def _run_before(self) -> dict[str, Any]:
         if self.before is None or self.was_begun:
             return {}
         minutes = (self._deadline - time.monotonic()) / 60 if self._deadline is not None else None
+        if minutes is not None and minutes <= 0:
+            raise InputError(f"Preparing the data took all of the {self.minutes:g} minutes; give it more.")
         return self.before.run(self.network, minutes, self.resume, self._monitor)
 
     def _prepare(self) -> None:
@@ -175,7 +184,7 @@ class Trainer:
         self.validation = {name: cases for name, cases in self.validation.items() if len(cases)}
         if not self.validation:
             raise InputError("The recipe has nothing to validate on; give it held-out cases under `validation`.")
-        for name, data in {"training data": self.data, **self.validation}.items():
+        for name, data in {**self.validation, "training data": self.data}.items():  # a wrong file is told soon
             if prepare := getattr(data, "prepare", None):
                 with self._monitor.stage(f"preparing {name} of the {self.title}"):
                     prepare(self._monitor.update)
@@ -358,7 +367,7 @@ class Trainer:
         return [type(self.optimizer).__name__, type(self.lr_scheduler).__name__, str(self.steps)]
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        changed = InputError("The recipe changed since this training began; begin in a new folder.")
+        changed = InputError(checkpoint.CHANGED)
         if state.get("made_of") != self._made_of:
             raise changed
         try:

@@ -9,11 +9,12 @@ from scipy import ndimage
 Mask = npt.NDArray[np.bool_]
 
 BODY_HU, LUNG_HU, BONE_HU = -300, -500, 160
+SOFT_HU, LIVER_SPREAD_HU, LIVER_CORE_MM = (30, 200), 35, 7.0
 LUNG_ML, BONE_ML = 50.0, 1.0  # smaller pieces are bowel gas and calcifications
 
 
 def by_rules(image: npt.NDArray[np.float32], affine: npt.NDArray[np.float64]) -> dict[str, Mask]:
-    """Return body, lungs and bone by Hounsfield units.
+    """Return body, lungs, bone and liver by Hounsfield units.
 
     Args:
         image: (I, J, K) in HU; I runs from side to side, K along the body.
@@ -25,7 +26,23 @@ def by_rules(image: npt.NDArray[np.float32], affine: npt.NDArray[np.float64]) ->
     x = affine[0, 0] * np.arange(image.shape[0])[:, None, None]
     middle = (x * body).sum() / max(1, body.sum())
     bone = _pieces(body & (image > BONE_HU), BONE_ML / millilitres)
-    return {"body": body, "right lung": air & (x > middle), "left lung": air & (x < middle), "bone": bone}
+    liver = _liver(image, body & ~bone & (x > middle), np.linalg.norm(affine[:3, :3], axis=0))
+    found = {"body": body, "right lung": air & (x > middle), "left lung": air & (x < middle), "bone": bone}
+    return found | {"liver": liver}
+
+
+def _liver(image: npt.NDArray[np.float32], where: Mask, spacing: npt.NDArray[np.float64]) -> Mask:
+    """The largest even piece of soft tissue on the right: smoothed, opened by a few millimetres, closed again."""
+    smooth = ndimage.gaussian_filter(image, 2 / spacing)
+    counts, edges = np.histogram(smooth[where & (smooth > SOFT_HU[0]) & (smooth < SOFT_HU[1])], 60)
+    usual = edges[counts.argmax()] if counts.any() else SOFT_HU[0]
+    even = where & (np.abs(smooth - usual) < LIVER_SPREAD_HU)
+    core = ndimage.distance_transform_edt(even, sampling=spacing) > LIVER_CORE_MM
+    pieces, count = ndimage.label(core)
+    if not count:
+        return core
+    largest = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
+    return np.asarray(even & (ndimage.distance_transform_edt(~largest, sampling=spacing) < LIVER_CORE_MM + 1))
 
 
 def _body(image: npt.NDArray[np.float32]) -> Mask:

@@ -52,8 +52,10 @@ TOGETHER = {"bone": list(BONES), "body": list(Organ)[1:]}
 
 FAMILIES = {"the family it was trained on": torso_ct.sample, "another family": contour_torso.sample}
 FIELD_OF_VIEW = (420.0, 340.0, 500.0)
-PHANTOM_SEEDS = range(1_000_000, 1_000_004)
+PHANTOM_SEEDS = range(1_000_100, 1_000_106)  # the first ones of those kept for tests choose weights in training
 SMALLEST_ML = 5.0  # what the scan holds less of can't be scored
+LEAST = 0.6
+NEVER_SHOWN = ("body", "other tissue")  # they would hide all others
 
 Mask = npt.NDArray[np.bool_]
 Scores = dict[str, dict[str, float]]
@@ -109,13 +111,40 @@ def _means(scores: list[dict[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([score[name] for score in scores if name in score])) for name in names}
 
 
+def not_shown(measured: Mapping[str, Scores]) -> list[str]:
+    """Return which structures aren't shown by default.
+
+    On the real scan, those below LEAST or no better than their rule; of those it doesn't hold, the ones below LEAST on
+    the phantoms of either family.
+    """
+    real, *made = measured.values()
+    names = dict.fromkeys(name for scores in measured.values() for name in scores["network"])
+    return [
+        name
+        for name in names
+        if not (
+            _holds_up(real, name)
+            if name in real["network"]
+            else all(_holds_up(scores, name, by_rules=False) for scores in made if name in scores["network"])
+        )
+    ]
+
+
+def _holds_up(scores: Scores, name: str, by_rules: bool = True) -> bool:
+    score = scores["network"][name]
+    return score >= LEAST and not (by_rules and score <= scores["rules"].get(name, 0.0))
+
+
 def write(model: str, measured: Mapping[str, Scores]) -> None:
-    """Put what was measured into the model's metadata."""
+    """Put what was measured, by network and by rule, into the model's metadata, and which structures don't hold up."""
     path = find_bundle(model) / "configs" / "metadata.json"
     metadata = json.loads(path.read_text(encoding="utf-8"))
     for where, scores in measured.items():
         for name, score in scores["network"].items():
             metadata["eval_metrics"][f"dice, {where}: {name}"] = round(score, 3)
+        for name, score in scores["rules"].items():
+            metadata["eval_metrics"][f"dice of a simple rule, {where}: {name}"] = round(score, 3)
+    metadata["hidden"] = [*NEVER_SHOWN, *(name for name in not_shown(measured) if name not in NEVER_SHOWN)]
     path.write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

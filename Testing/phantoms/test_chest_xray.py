@@ -13,6 +13,7 @@ from DeepImagingLib.errors import InputError
 from DeepImagingLib.files.read import read
 from DeepImagingLib.phantoms import chest_xray, torso_ct
 from DeepImagingLib.phantoms.radiograph import Beam, Volume, linear
+from DeepImagingLib.phantoms.torso import Material, Organ
 from DeepImagingLib.results import Segmentation
 
 SPACING, SIZE = (1.6, 1.6), (400.0, 400.0)
@@ -130,6 +131,15 @@ class TestProjection:
         points = np.array([[0.0, 0.0, 0.0], [10.0, 0.0, 10.0]])
         thickness = beam.splat(points, np.array([30.0, 12.0]), np.array([1.0, 3.0]))
         assert thickness.sum() * 0.5**2 == pytest.approx(42, rel=0.02)
+
+    def test_what_the_patient_lies_on_casts_no_shadow(self) -> None:
+        materials, organs, affine = body(SEEDS[0])
+        around = materials.copy()
+        around[(organs == Organ.BACKGROUND) & (np.arange(materials.shape[1])[:, None] < 12)] = Material.FOAM
+        assert (around != materials).any()
+        bodies = ((volume, organs, affine) for volume in (materials, around))
+        bare, on_foam = (chest_xray.expose(one, 5, SPACING, SIZE, findings=())[0]["cxr"].numpy() for one in bodies)
+        assert np.array_equal(bare, on_foam)
 
     def test_attenuation_falls_with_energy_and_rises_with_density(self) -> None:
         assert linear("soft", 1, 60) == pytest.approx(0.02048)

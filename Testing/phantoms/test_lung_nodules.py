@@ -7,7 +7,7 @@ import pytest
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.phantoms import lung_nodules, torso_ct
-from DeepImagingLib.phantoms.lung_nodules import Nodule
+from DeepImagingLib.phantoms.lung_nodules import Nodule, Place, add_nodules
 from DeepImagingLib.phantoms.torso import Material, Organ
 
 SPACING = (1.25, 1.25, 1.25)
@@ -41,6 +41,16 @@ def test_every_changed_voxel_belongs_to_a_nodule(lung: tuple) -> None:
     points = np.argwhere(before != after) @ affine[:3, :3].T + affine[:3, 3]
     gaps = [np.linalg.norm(points - n.center, axis=1) - n.diameter * (1 if n.spiculated else 0.5) for n in nodules]
     assert np.min(gaps, axis=0).max() <= 1
+
+
+def test_nodules_lie_in_the_image_as_a_whole() -> None:
+    organs = np.full((60, 60, 60), Organ.RIGHT_LUNG, np.uint8)
+    for seed in range(6):
+        materials = np.full(organs.shape, Material.LUNG, np.uint8)
+        nodules = add_nodules(materials, organs, np.eye(4), np.random.default_rng(seed), 8)
+        assert nodules and all(nodule.place is not Place.PLEURA for nodule in nodules), "there is no pleura"
+        for nodule in nodules:
+            assert nodule.diameter / 2 <= min(nodule.center) and max(nodule.center) <= 59 - nodule.diameter / 2
 
 
 def test_a_coarse_spacing_is_refused() -> None:

@@ -22,6 +22,7 @@ from DeepImagingLib.training import (
     Shuffled,
     load_recipe,
 )
+from DeepImagingLib.training.checkpoint import save
 from DeepImagingLib.training.pace import Pace
 from Testing.training import tiny
 
@@ -155,6 +156,27 @@ def test_a_finite_data_set_is_seen_whole_in_each_turn() -> None:
     turns = [[shuffled[number]["image"] for number in range(7 * turn, 7 * turn + 7)] for turn in range(2)]
     assert sorted(turns[0]) == sorted(turns[1]) == list(range(7))
     assert turns[0] != turns[1]
+
+
+def test_a_kept_body_that_was_cut_off_is_drawn_again(tmp_path: Path) -> None:
+    whole = Bodies(3, 1, SPACING, cache=str(tmp_path))[0].unpack()
+    (kept,) = tmp_path.rglob("*.npz")
+    kept.write_bytes(kept.read_bytes()[:1000])
+    assert np.array_equal(Bodies(3, 1, SPACING, cache=str(tmp_path))[0].unpack(), whole)
+    kept.write_bytes(b"")
+    assert np.array_equal(Bodies(3, 1, SPACING, cache=str(tmp_path))[0].unpack(), whole)
+
+
+def test_a_cache_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="name another folder"):
+        Bodies(3, 1, SPACING, cache=str(tmp_path / "file")).prepare()
+
+
+def test_parts_of_files_that_a_killed_run_left_are_cleared(tmp_path: Path) -> None:
+    (tmp_path / ".last.pt-1").write_bytes(b"half")
+    save(tmp_path / "last.pt", {"step": 1})
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
 
 
 class TestScans:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from DeepImagingLib.bundles.fingerprint import fingerprint
 from DeepImagingLib.errors import CancelledError, DeepImagingError, InputError
 from DeepImagingLib.inference.progress import Monitor
 from DeepImagingLib.phantoms import torso_ct
+from DeepImagingLib.training import Trainer
+from DeepImagingLib.training.publish import publish_best
 from Testing.training import tiny
 from Testing.training.conftest import make_trainer
 
@@ -63,6 +66,24 @@ class TestTheBundle:
         assert "dice, phantoms: mean" in metadata["eval_metrics"]
         assert told["curve"][-1]["step"] == 12
 
+    def test_it_does_not_speak_of_other_weights(self, trained: Path) -> None:
+        metadata = json.loads((trained / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        assert metadata["version"] == "0.1.0" and "recipe of Torso CT segmentation" in metadata["changelog"]["0.1.0"]
+        assert "hidden" not in metadata and not (trained / "docs").exists()
+        assert all(name.startswith("dice, phantoms") for name in metadata["eval_metrics"])
+
+    def test_killed_while_it_is_written_it_is_no_bundle(
+        self, recipe: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shutil.copytree(trained, tmp_path / "bundle")
+        monkeypatch.setattr("DeepImagingLib.training.publish._told", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            publish_best(recipe, tmp_path / "bundle")
+        assert not (tmp_path / "bundle" / "models" / "model.pt").exists()
+        monkeypatch.undo()
+        publish_best(recipe, tmp_path / "bundle")
+        assert run(tmp_path / "bundle", torso_ct.sample(1_000_002, (20.0, 20.0, 20.0))[0]["ct"]).segments
+
     def test_its_curve_is_a_table_and_a_picture(self, trained: Path) -> None:
         rows = list(csv.DictReader((trained / "training" / "curve.csv").open(encoding="utf-8")))
         assert [int(row["step"]) for row in rows] == [0, 4, 8, 12]
@@ -93,6 +114,34 @@ class TestGoingOn:
             trainer.run(Monitor(cancel=lambda: hasattr(trainer, "course") and trainer.course.step == 5))
         make_trainer(recipe, tmp_path / "bundle", resume=True).run()
         assert same(weights(tmp_path / "bundle"), weights(trained))
+
+    def test_a_run_that_is_stopped_again_at_once_still_knows_its_steps(
+        self, recipe: Path, trained: Path, tmp_path: Path
+    ) -> None:
+        shutil.copytree(trained, tmp_path / "bundle")
+        trainer = make_trainer(recipe, tmp_path / "bundle", resume=True)
+        with pytest.raises(CancelledError, match="after 12 steps"):
+            trainer.run(Monitor(cancel=lambda: True))
+
+    def test_other_settings_are_refused(self, recipe: Path, trained: Path, tmp_path: Path) -> None:
+        shutil.copytree(trained, tmp_path / "bundle")
+        for changed in ({"start": "torso_ct_segmentation"}, {"seed": 1}):
+            with pytest.raises(InputError, match="settings changed"):
+                make_trainer(recipe, tmp_path / "bundle", resume=True, **changed).run()
+        make_trainer(recipe, tmp_path / "bundle", resume=True, minutes=5).run()
+
+    def test_patience_counts_as_in_an_unbroken_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        recipe = tiny.write(tmp_path / "recipe", patience=3)
+        whole = make_trainer(recipe, tmp_path / "whole")
+        whole.run()
+        monkeypatch.setattr(Trainer, "_train", lambda _: sys.exit("killed after the first checkpoint"))
+        with pytest.raises(SystemExit):
+            make_trainer(recipe, tmp_path / "broken").run()
+        monkeypatch.undo()
+        broken = make_trainer(recipe, tmp_path / "broken", resume=True)
+        broken.run()
+        assert broken.course.fruitless == whole.course.fruitless
+        assert [row["step"] for row in broken.course.rows] == [row["step"] for row in whole.course.rows]
 
     def test_what_is_there_is_not_overwritten_without_being_asked(self, recipe: Path, trained: Path) -> None:
         with pytest.raises(InputError, match="--resume"):
@@ -223,6 +272,11 @@ class TestEnding:
         assert time.monotonic() - begun < 60  # all its steps would take an hour
         assert 10 < trainer.course.step < 100_000
         assert trainer.optimizer.param_groups[0]["lr"] < 1e-6  # from 8e-5, over 2e-3
+
+    @pytest.mark.parametrize("minutes", [0, -1, float("inf"), float("nan")])
+    def test_minutes_that_are_none_are_refused(self, recipe: Path, tmp_path: Path, minutes: float) -> None:
+        with pytest.raises(InputError, match="minutes"):
+            make_trainer(recipe, tmp_path / "bundle", minutes=minutes).run()
 
     def test_a_run_that_gets_no_better_ends_early(self, tmp_path: Path) -> None:
         recipe = tiny.write(tmp_path / "recipe", patience=1, validate_every=1, clip=1e-9, average=0)

@@ -19,7 +19,7 @@ def config(**changes: Any) -> dict[str, Any]:
     network = {"channels": [4, 8], "strides": [2], "num_res_units": 1, "dropout": 0.1}
     recipe["network_def"] |= network
     recipe["inferer"]["roi_size"] = PATCH
-    recipe["bodies"]["count"] = 2
+    recipe["body_count"] = 2
     recipe["held_out"]["count"] = 1
     recipe["trainer"] |= QUICK | changes
     del recipe["coarse"], recipe["coarse_stage"]
