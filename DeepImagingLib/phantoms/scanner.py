@@ -127,8 +127,14 @@ def _shade(image: Field, across: Field, spacing: Spacing, rng: np.random.Generat
     reach = rng.uniform(10, 40)
     long = gaussian_filter1d(across, reach / spacing[1], axis=1)
     long = np.clip((long - np.median(long)) / (long.max() - np.median(long) + 1e-6), 0, 1)
-    uneven = patchy(rng, image.shape, round(80 / min(spacing)))
-    shade = rng.uniform(0, 45) * long ** rng.uniform(0.5, 2) + rng.uniform(0, 7) * uneven
+    shade = rng.uniform(0, 45) * long ** rng.uniform(0.5, 2)
+    shade = shade + rng.uniform(0, 12) * patchy(rng, image.shape, round(rng.uniform(60, 160) / min(spacing)))
+    if rng.random() < 0.5:  # all of one side, mostly the back
+        rows = np.arange(image.shape[1], dtype=np.float32)[None, :, None] * spacing[1]
+        inside = np.broadcast_to(rows, image.shape)[image > -300]
+        start = rng.uniform(*np.percentile(inside, (5, 80))) if inside.size else 0.0
+        side = 1 if rng.random() < 0.75 else -1
+        shade = shade + rng.uniform(0, 45) * np.clip(side * (start - rows) / rng.uniform(15, 80), 0, 1)
     return np.where(image > -300, image - shade, image).astype(np.float32)
 
 
