@@ -73,7 +73,7 @@ def guarded(command: Callable[[Interrupt], int]) -> int:
         _say(str(error))
         return error.exit_code
     except MemoryError:
-        _say("The run needs more memory than this machine has; limit it to a region with --roi.")
+        _say("This needs more memory than the machine has; limit a run with --roi, a training with a smaller patch.")
         return 1
     except Exception as error:
         log.debug("traceback", exc_info=True)
