@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from DeepImagingLib.inference.progress import Progress
     from DeepImagingLib.training import Trainer
-    from DeepImagingLib.training.compose import Composed
+    from DeepImagingLib.training.compose import Draft
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +71,7 @@ def _train_on_scans(parsed: argparse.Namespace, device: str, interrupt: Interrup
 
     from DeepImagingLib.inference.progress import Monitor
     from DeepImagingLib.training.cases import parse_labels, read_dataset
-    from DeepImagingLib.training.compose import Assignment, compose
+    from DeepImagingLib.training.compose import Assignment, draft
 
     if not (parsed.start and parsed.output):
         raise InputError("Say what to begin with (--from BUNDLE, or --from scratch) and where to put it (--output).")
@@ -83,12 +83,12 @@ def _train_on_scans(parsed: argparse.Namespace, device: str, interrupt: Interrup
     with _bar(Console(stderr=True)) as bar:
         monitor = Monitor(_shown_in(bar), interrupt)
         with monitor.stage("reading the scans"):
-            composed = compose(Assignment(dataset, parsed.start, Path(parsed.output), *way), monitor.update)
-    _tell(composed)
+            drafted = draft(Assignment(dataset, parsed.start, Path(parsed.output), *way), monitor.update)
+    _tell(drafted)
     if parsed.dry_run:
         return 0
     given = {"minutes": parsed.minutes} if parsed.minutes is not None else {}
-    return _run(composed.trainer(**given), interrupt)
+    return _run(drafted.begin(**given), interrupt)
 
 
 def _fold(word: str) -> tuple[int, int]:
@@ -123,30 +123,21 @@ def _settings(parsed: argparse.Namespace) -> dict[str, Any]:
     return found | ({"epochs": parsed.epochs} if parsed.epochs is not None else {})
 
 
-def _tell(composed: Composed) -> None:
+def _tell(drafted: Draft) -> None:
     """Print what is trained on what, each setting with its reason, what is taken over, and what is odd in the data."""
-    dataset = composed.inspection.dataset
+    dataset = drafted.assignment.dataset
     parts = ", ".join(f"{len(dataset.part(part))} {part}" for part in ("train", "validation", "test"))
     print(f"{len(dataset.cases)} cases ({parts})")
     for number, name in enumerate(dataset.labels, 1):
-        print(f"  {name}: in {sum(bool(one.voxels[number]) for one in composed.inspection.facts)}")
-    for key, choice in composed.plan.items():
-        print(f"{key}: {_short(choice.value)}  ({choice.reason})")
-    if taken := composed.transfer:
+        print(f"  {name}: in {sum(bool(one.voxels[number]) for one in drafted.inspection.facts)}")
+    for key, choice in drafted.plan.items():
+        print(f"{key}: {choice.short}  ({choice.reason})")
+    if taken := drafted.transfer:
         print(f"{len(taken.taken)} weights are taken over; new labels: {', '.join(taken.labels) or 'none'}")
         for name, reason in taken.new.items():
             print(f"  new: {name}: {reason}")
-    for problem in composed.inspection.problems:
+    for problem in drafted.inspection.problems:
         print(f"note: {problem.text}")
-
-
-def _short(value: Any) -> str:
-    """Return a setting in one line: of transforms and networks their names."""
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return ", ".join(str(step["_target_"]).rpartition(".")[2] for step in value)
-    if isinstance(value, dict) and "_target_" in value:
-        return str(value["_target_"])
-    return str(value)
 
 
 def _run(trainer: Trainer, interrupt: Interrupt) -> int:

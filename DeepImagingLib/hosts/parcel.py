@@ -24,6 +24,7 @@ BELIEVED = {
     "DeepImagingLib.hosts.job": {"Outcome"},
     "DeepImagingLib.hosts.outlook": {"Outlook"},
     "DeepImagingLib.hosts.parcel": {"_array", "_same"},
+    "DeepImagingLib.hosts.training": {"Outline", "Trained"},
     "DeepImagingLib.results": {"Code", "Provenance", "Segment", "Segmentation", "Terminology"},
     "DeepImagingLib.study": {"Summary"},
     "DeepImagingLib.tasks.measures": {"Measure"},

@@ -1,9 +1,9 @@
-"""From labelled scans to a trainer: look at them, plan, write the recipe, make what it asks for."""
+"""From labelled scans to a trainer: look at them, decide, write the recipe, make what it asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +15,7 @@ from DeepImagingLib.training.cases import Dataset, Inspection, fold, inspect, sp
 from DeepImagingLib.training.cases.dataset import SPLITS
 from DeepImagingLib.training.cases.stored import write_dataset
 from DeepImagingLib.training.continued import OUTPUTS, window_settings
-from DeepImagingLib.training.planning import Choice, Plan, plan_from, plan_scratch
+from DeepImagingLib.training.planning import Choice, Plan, guessed_modality, plan_from, plan_scratch
 from DeepImagingLib.training.recipe import Recipe
 from DeepImagingLib.training.trainer import Trainer
 from DeepImagingLib.training.transfer import Transfer, head_axes, transfer
@@ -61,48 +61,80 @@ class Assignment:
 
 
 @dataclass(frozen=True)
-class Composed:
-    """A training that can begin.
+class Draft:
+    """A training that could begin; nothing of it is written yet.
 
     Attributes:
-        inspection: What was found in the files; its dataset has its splits.
+        assignment: What was asked for; its dataset has its splits.
+        inspection: What was found in the files.
         plan: The settings that the data decided, with reasons; what was set by name says so.
         labels: Of the network, the background first.
-        transfer: What is taken over from the base.
-        recipe: The bundle with `train.json`.
-        settings: For its trainer.
-        device: Where to compute.
+        base: The bundle to go on from, if any.
+        transfer: What is taken over from it.
+        train: What `train.json` will say.
     """
 
+    assignment: Assignment
     inspection: Inspection
     plan: Plan
     labels: tuple[str, ...]
+    base: Bundle | None
     transfer: Transfer | None
-    recipe: Recipe
-    settings: Mapping[str, Any]
-    device: str
+    train: Mapping[str, Any]
 
-    def trainer(self, **settings: Any) -> Trainer:
-        """Make the trainer; `settings` are further keys, such as `minutes`."""
-        return self.recipe.trainer(self.device, {**self.settings, **settings})
+    def begin(self, **settings: Any) -> Trainer:
+        """Write the recipe into the folder `training` of the output and make its trainer, ready to run.
+
+        Args:
+            settings: Further keys of the recipe, such as `minutes`.
+
+        Raises:
+            InputError: The output folder can't be used, or holds something else.
+            BundleError: The recipe can't be made.
+        """
+        assignment = self.assignment
+        folder = assignment.output / checkpoint.FOLDER
+        checkpoint.make_folder(assignment.output, folder, assignment.resume)
+        inference = composing.inference_config(self.train)
+        composing.write_recipe(folder / RECIPE, self.train, inference, self._metadata())
+        write_dataset(assignment.dataset, folder / CASES)
+        of_machine = {
+            "output_dir": str(assignment.output.absolute()),
+            "start": str(self.base.path) if self.base else None,
+            "trust": assignment.trust,
+            "seed": assignment.seed,
+            "resume": assignment.resume,
+        }
+        return Recipe(folder / RECIPE, self.train).trainer(assignment.device, {**of_machine, **settings})
+
+    def _metadata(self) -> Mapping[str, Any]:
+        dataset, facts = self.assignment.dataset, self.inspection.facts
+        parts = {case.label: case.split for case in dataset.cases}
+        splits = {part: [one.sha256 for one in facts if parts[one.case.label] == part] for part in SPLITS}
+        modality = self.base.modality if self.base else guessed_modality(facts)
+        return composing.metadata(self.labels, dataset.channels, modality, self.train["patch"], splits, self.base)
 
 
-def compose(assignment: Assignment, tell: Callable[[float], None] = lambda _: None) -> Composed:
-    """Look at all files, plan, and write the recipe into the folder `training` of the output.
+def draft(assignment: Assignment, tell: Callable[[float], None] = lambda _: None) -> Draft:
+    """Look at all files and decide on all settings.
 
     Args:
         assignment: What to train.
         tell: Called with the share of the files that were read; may raise to stop.
 
     Raises:
-        InputError: The data or a setting can't be used; every problem is listed.
+        InputError: The data or a setting can't be used; every problem of the data is listed.
         BundleError, TrustError: The base can't be used.
     """
+    return drafted(assignment, inspect(assignment.dataset, tell))
+
+
+def drafted(assignment: Assignment, inspection: Inspection) -> Draft:
+    """As `draft`, of scans that were looked at."""
+    inspection.require()
     base = None if assignment.base == SCRATCH else load_bundle(assignment.base, assignment.trust)
     if assignment.keep_old:
         _check_old(base)
-    inspection = inspect(assignment.dataset, tell)
-    inspection.require()
     way = (assignment.dataset, inspection.facts, assignment.seed)
     dataset = fold(*way, *assignment.fold) if assignment.fold else split(*way)
     labels = _labels(dataset, base if assignment.keep_old else None)
@@ -113,28 +145,7 @@ def compose(assignment: Assignment, tell: Callable[[float], None] = lambda _: No
     order = [0, *(labels.index(name) for name in dataset.labels)]
     train = composing.train_config(settings, labels, order, heads)
     train = {**train, **_checked(assignment, train)}
-    parts = {case.label: case.split for case in dataset.cases}
-    splits = {part: [one.sha256 for one in inspection.facts if parts[one.case.label] == part] for part in SPLITS}
-    modality = (base and base.modality) or ("CT" if "ScaleIntensityRanged" in str(settings["preparation"]) else "MR")
-    told = composing.metadata(labels, dataset.channels, modality, settings["patch"], splits, base)
-    folder = assignment.output / checkpoint.FOLDER
-    checkpoint.make_folder(assignment.output, folder, assignment.resume)
-    composing.write_recipe(folder / RECIPE, train, composing.inference_config({**settings, **train}), told)
-    write_dataset(dataset, folder / CASES)
-    of_machine = {
-        "output_dir": str(assignment.output.absolute()),
-        "start": str(base.path) if base else None,
-        "trust": assignment.trust,
-    }
-    return Composed(
-        Inspection(dataset, inspection.facts, inspection.problems),
-        plan,
-        labels,
-        taken,
-        Recipe(folder / RECIPE, train),
-        {**of_machine, "seed": assignment.seed, "resume": assignment.resume},
-        assignment.device,
-    )
+    return Draft(replace(assignment, dataset=dataset), inspection, plan, labels, base, taken, train)
 
 
 def _check_old(base: Bundle | None) -> None:

@@ -44,6 +44,15 @@ class Choice:
     value: Any
     reason: str
 
+    @property
+    def short(self) -> str:
+        """The value in one line: of transforms and networks their names."""
+        if isinstance(self.value, list) and self.value and isinstance(self.value[0], dict):
+            return ", ".join(str(step["_target_"]).rpartition(".")[2] for step in self.value)
+        if isinstance(self.value, dict) and "_target_" in self.value:
+            return str(self.value["_target_"])
+        return str(self.value)
+
 
 Plan = Mapping[str, Choice]
 
@@ -98,7 +107,7 @@ def plan_scratch(facts: Sequence[Facts], channels: Sequence[str], labels: Sequen
     extent = np.median([np.multiply(one.shape, one.spacing) for one in facts], axis=0)
     shape = extent / spacing
     patch, strides = _patch(shape, spacing, PATCH_VOXELS[_kind(device)])
-    is_ct = any(one.intensities.min() < HOUNSFIELD_AIR for one in facts)
+    is_ct = guessed_modality(facts) == "CT"
     return {
         "preparation": Choice(
             [*_resampled(spacing), *_intensities(facts, is_ct)],
@@ -112,6 +121,11 @@ def plan_scratch(facts: Sequence[Facts], channels: Sequence[str], labels: Sequen
         **_epochs(facts, STEPS["scratch"]),
         "frozen": Choice(0.0, "nothing was transferred"),
     }
+
+
+def guessed_modality(facts: Sequence[Facts]) -> str:
+    """Return "CT" where there are values that only Hounsfield units have, else "MR"."""
+    return "CT" if any(one.intensities.min() < HOUNSFIELD_AIR for one in facts) else "MR"
 
 
 def _resampled(spacing: Numbers) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from DeepImagingLib.phantoms import torso_ct
 from DeepImagingLib.phantoms.hounsfield import render
 from DeepImagingLib.phantoms.torso import Material
 from DeepImagingLib.training.cases import read_dataset
-from DeepImagingLib.training.compose import SCRATCH, Assignment, compose
+from DeepImagingLib.training.compose import SCRATCH, Assignment, draft
 
 SHIPPED = "torso_ct_segmentation"
 SPACING, FIELD_OF_VIEW = (3.0, 3.0, 3.0), (420.0, 340.0, 420.0)
@@ -74,7 +74,7 @@ def write_scans(folder: Path, count: int) -> Path:
 def trained(listed: Path, base: str, output: Path, minutes: float) -> float:
     """Return the mean Dice of the best weights on the held-out scans."""
     dataset = read_dataset(listed, {LABEL: 1})
-    trainer = compose(Assignment(dataset, base, output)).trainer(minutes=minutes)
+    trainer = draft(Assignment(dataset, base, output)).begin(minutes=minutes)
     trainer.run()
     return trainer.course.best
 

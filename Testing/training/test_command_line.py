@@ -41,7 +41,7 @@ class TestScansOfYourOwn:
         assert code == 0, err
         assert "4 cases (3 train, 1 validation, 0 test)" in out and "stone: in 4" in out
         assert "patch: [16, 16, 16]  (as you set it)" in out and "median" in out
-        assert not (output / "models").exists()
+        assert not output.exists()
         code, out, err = call(capsys, *words)
         assert code == 0, err
         assert (output / "models" / "model.pt").is_file() and "Best Dice" in out

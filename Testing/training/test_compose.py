@@ -13,7 +13,7 @@ from DeepImagingLib import run
 from DeepImagingLib.bundles.bundle import load_bundle
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.training.cases import read_dataset
-from DeepImagingLib.training.compose import Assignment, Composed, compose
+from DeepImagingLib.training.compose import Assignment, Draft, draft
 from DeepImagingLib.training.old_labels import OldLabelsd
 from DeepImagingLib.training.validate import MEAN, Scores
 from Testing.bundles.make_bundles import write_spleen_like
@@ -27,15 +27,15 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_spleen_like(tmp_path_factory.mktemp("base") / "spleen_like")
 
 
-def composed(base: Path | str, scans: Path, output: Path, *, keep_old: bool = False, **settings: object) -> Composed:
-    """Compose a training of "stone" and "spleen"."""
+def drafted(base: Path | str, scans: Path, output: Path, *, keep_old: bool = False, **settings: object) -> Draft:
+    """Draft a training of "stone" and "spleen"."""
     dataset = read_dataset(scans, {"stone": 1, "spleen": 2})
-    return compose(Assignment(dataset, str(base), output, settings={**QUICK, **settings}, keep_old=keep_old))
+    return draft(Assignment(dataset, str(base), output, settings={**QUICK, **settings}, keep_old=keep_old))
 
 
 class TestTheBundle:
     def test_it_finds_what_it_was_trained_on_and_names_no_file(self, base: Path, scans: Path, tmp_path: Path) -> None:
-        bundle = composed(base, scans, tmp_path / "out").trainer().run()
+        bundle = drafted(base, scans, tmp_path / "out").begin().run()
         result = run(bundle, scans / "images" / "secret0.nii.gz")
         assert [segment.name for segment in result.segments] == ["stone", "spleen"]
         texts = [path.read_text(encoding="utf-8") for path in (bundle / "configs").iterdir()]
@@ -45,7 +45,7 @@ class TestTheBundle:
         assert all(len(digest) == 64 for part in split.values() for digest in part)
 
     def test_few_cases_are_told_one_by_one(self, base: Path, scans: Path, tmp_path: Path) -> None:
-        bundle = composed(base, scans, tmp_path / "out").trainer().run()
+        bundle = drafted(base, scans, tmp_path / "out").begin().run()
         told = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
         spread = told["training"]["spread"]["cases"]
         assert spread["labels"] == ["stone", "spleen"]
@@ -53,19 +53,19 @@ class TestTheBundle:
         assert np.mean(spread["cases"][0]) == pytest.approx(mean, abs=2e-3)
 
     def test_from_scratch_it_learns(self, scans: Path, tmp_path: Path) -> None:
-        trainer = composed("scratch", scans, tmp_path / "out", epochs=60, learning_rate=0.01).trainer()
+        trainer = drafted("scratch", scans, tmp_path / "out", epochs=60, learning_rate=0.01).begin()
         trainer.run()
         assert trainer.course.best > 0.9
 
 
 class TestTransfer:
     def test_known_labels_are_named_and_new_ones(self, base: Path, scans: Path, tmp_path: Path) -> None:
-        taken = composed(base, scans, tmp_path / "out").transfer
+        taken = drafted(base, scans, tmp_path / "out").transfer
         assert taken and taken.labels == ("stone",) and not taken.new
 
     def test_frozen_weights_stay_while_the_head_is_trained(self, base: Path, scans: Path, tmp_path: Path) -> None:
-        training = composed(base, scans, tmp_path / "out", frozen=1.0, epochs=2)
-        trainer = training.trainer()
+        training = drafted(base, scans, tmp_path / "out", frozen=1.0, epochs=2)
+        trainer = training.begin()
         trainer.average = 0.0
         trainer.run()
         before, now = load_bundle(base).build().network.state_dict(), trainer.network.state_dict()
@@ -76,11 +76,11 @@ class TestTransfer:
         assert head and not any(now[name].shape == before[name].shape for name in head)
 
     def test_kept_labels_come_first_and_fill_the_background(self, base: Path, scans: Path, tmp_path: Path) -> None:
-        training = composed(base, scans, tmp_path / "out", keep_old=True)
+        training = drafted(base, scans, tmp_path / "out", keep_old=True)
         assert training.labels == ("background", "spleen", "stone")
-        trainer = training.trainer()
+        trainer = training.begin()
         item = trainer.validation["cases"][0]
-        drawn = composed(base, scans, tmp_path / "other").trainer().validation["cases"][0]["label"]
+        drawn = drafted(base, scans, tmp_path / "other").begin().validation["cases"][0]["label"]
         filled = OldLabelsd("label", str(base))({**item, "label": torch.zeros_like(item["label"])})["label"]
         assert set(item["label"].unique().tolist()) == {0, 1, 2}
         assert torch.equal(item["label"] == 2, drawn == 1), "stones are what they were"
@@ -91,15 +91,15 @@ class TestTheOutput:
     def test_what_lies_there_is_left_alone(self, base: Path, scans: Path, tmp_path: Path) -> None:
         (tmp_path / "letter.txt").write_text("dear")
         with pytest.raises(InputError, match="name an empty one"):
-            composed(base, scans, tmp_path)
+            drafted(base, scans, tmp_path).begin()
         assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
     def test_a_training_is_only_gone_on_with_where_that_is_asked_for(
         self, base: Path, scans: Path, tmp_path: Path
     ) -> None:
-        composed(base, scans, tmp_path / "out").trainer().run()
+        drafted(base, scans, tmp_path / "out").begin().run()
         with pytest.raises(InputError, match="--resume"):
-            composed(base, scans, tmp_path / "out", epochs=2)
+            drafted(base, scans, tmp_path / "out", epochs=2).begin()
         assert (
             json.loads((tmp_path / "out" / "training" / "recipe" / "configs" / "train.json").read_text())["epochs"] == 1
         )
@@ -108,19 +108,19 @@ class TestTheOutput:
 class TestSettings:
     def test_what_is_set_by_name_wins(self, base: Path, scans: Path, tmp_path: Path) -> None:
         loss = {"_target_": "DiceCELoss", "softmax": True, "to_onehot_y": True}
-        training = composed(base, scans, tmp_path / "out", loss=loss, learning_rate=0.5)
-        trainer = training.trainer()
+        training = drafted(base, scans, tmp_path / "out", loss=loss, learning_rate=0.5)
+        trainer = training.begin()
         assert type(trainer.loss).__name__ == "DiceCELoss" and trainer.optimizer.defaults["lr"] == 0.5
         assert training.plan["learning_rate"].reason == "as you set it"
 
     def test_an_unknown_setting_is_told_with_those_there_are(self, base: Path, scans: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"no setting 'learning'; there are .*learning_rate"):
-            composed(base, scans, tmp_path / "out", learning=0.5)
+            drafted(base, scans, tmp_path / "out", learning=0.5)
         assert not (tmp_path / "out").exists()
 
     def test_nothing_can_be_kept_from_scratch(self, scans: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="--keep-old"):
-            composed("scratch", scans, tmp_path / "out", keep_old=True)
+            drafted("scratch", scans, tmp_path / "out", keep_old=True)
 
 
 class TestSpread:

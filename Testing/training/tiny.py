@@ -1,10 +1,13 @@
-"""A recipe small enough to be trained in seconds: a network of a few weights, two coarse phantoms."""
+"""What can be trained in seconds: a network of a few weights on two coarse phantoms, and four scans of noise."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from typing import Any
+
+import nibabel
+import numpy as np
 
 SHIPPED = Path(__file__).parents[2] / "Resources" / "Bundles" / "torso_ct_segmentation"
 SPACING = [20.0, 20.0, 20.0]
@@ -51,4 +54,20 @@ def write(folder: Path, staged: bool = False, **changes: Any) -> Path:
     (configs / "train.json").write_text(
         json.dumps(staged_config(**changes) if staged else config(**changes)), encoding="utf-8"
     )
+    return folder
+
+
+def write_scans(folder: Path) -> Path:
+    """Write scans of noise with a bright block (1) and a dark one (2) into images/ and labels/; returns the folder."""
+    affine = np.diag([1.5, 1.5, 2.0, 1.0])
+    rng = np.random.default_rng(0)
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True)
+    for number in range(4):
+        values = rng.normal(40, 10, (24, 22, 20)).astype(np.float32)
+        labels = np.zeros(values.shape, np.uint8)
+        labels[4:12, 4:12, 4:12], labels[14:20, 4:12, 4:12] = 1, 2
+        values += np.array((0, 80, -80))[labels]
+        nibabel.save(nibabel.Nifti1Image(values, affine), folder / "images" / f"secret{number}.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(labels, affine), folder / "labels" / f"secret{number}.nii.gz")
     return folder
