@@ -109,21 +109,25 @@ class Runner:
                 log.exception("a panel could not show what changed")
 
 
-def current() -> Runner:
-    """Return the application's runner, made at the first call; it is kept where a reloaded panel finds it."""
-    if not hasattr(slicer.modules, ATTRIBUTE):
-        setattr(slicer.modules, ATTRIBUTE, Runner())
-    return getattr(slicer.modules, ATTRIBUTE)
+def current(purpose: str = "") -> Runner:
+    """Return the application's runner, made at the first call; it is kept where a reloaded panel finds it.
+
+    Args:
+        purpose: What takes hours, as training does, has a worker of its own, so that runs needn't wait for it.
+    """
+    if not hasattr(slicer.modules, ATTRIBUTE + purpose):
+        setattr(slicer.modules, ATTRIBUTE + purpose, Runner())
+    return getattr(slicer.modules, ATTRIBUTE + purpose)
 
 
-def unlisten(listener: Callable[[], None]) -> None:
+def unlisten(listener: Callable[[], None], purpose: str = "") -> None:
     """Undo `listen` where there is a runner: a panel that goes must not make one."""
-    if hasattr(slicer.modules, ATTRIBUTE):
-        getattr(slicer.modules, ATTRIBUTE).unlisten(listener)
+    if hasattr(slicer.modules, ATTRIBUTE + purpose):
+        getattr(slicer.modules, ATTRIBUTE + purpose).unlisten(listener)
 
 
-def discard() -> None:
+def discard(purpose: str = "") -> None:
     """End the application's runner: what is loaded after this makes its own, of its own classes."""
-    if hasattr(slicer.modules, ATTRIBUTE):
-        getattr(slicer.modules, ATTRIBUTE).close()
-        delattr(slicer.modules, ATTRIBUTE)
+    if hasattr(slicer.modules, ATTRIBUTE + purpose):
+        getattr(slicer.modules, ATTRIBUTE + purpose).close()
+        delattr(slicer.modules, ATTRIBUTE + purpose)

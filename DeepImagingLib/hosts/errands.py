@@ -59,6 +59,26 @@ class AddModel:
 
 
 @dataclass(frozen=True)
+class ExportModel:
+    """Write a model as a zip archive.
+
+    Attributes:
+        source: Its folder.
+        path: The archive.
+    """
+
+    source: Path
+    path: Path
+
+    def perform(self, context: Context) -> Path:
+        """Write it and return it; raises as `pack_bundle` does."""
+        from DeepImagingLib.bundles.pack import pack_bundle
+
+        context.progress(Progress("Writing the model", 0.0))
+        return pack_bundle(self.source, self.path)
+
+
+@dataclass(frozen=True)
 class Fingerprint:
     """Read a whole model for what a user trusts of it.
 

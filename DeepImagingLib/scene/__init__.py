@@ -6,6 +6,7 @@ Widgets don't live here.
 
 from DeepImagingLib.scene.export import ResultExport
 from DeepImagingLib.scene.host import available, host
+from DeepImagingLib.scene.labelled import pairs, segment_names, write_labelled
 from DeepImagingLib.scene.region import region
 from DeepImagingLib.scene.removal import probability_volumes, remove
 from DeepImagingLib.scene.saving import export_segmentation
@@ -22,12 +23,15 @@ __all__ = [
     "changed_since",
     "export_segmentation",
     "host",
+    "pairs",
     "probability_volumes",
     "read",
     "region",
     "remove",
+    "segment_names",
     "show",
     "state_of",
     "surfaces",
     "voxels",
+    "write_labelled",
 ]

@@ -1,4 +1,4 @@
-"""Draw the Deep Segmentation panel in its states, to be looked at.
+"""Draw the panels in their states, to be looked at.
 
     python Testing/panels/screenshots.py --output DIR [--resources]
 
@@ -24,11 +24,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "DeepImaging")]
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from Testing.panels.standins import click, install, load_module, process_events_until, render
+from Testing.training import tiny
 
 WIDTHS = (300, 420, 700)
 GAP = 24
 VIEWS = "views.png"
-SHOWN = ("ready_420.png", "running_420.png", "done_420.png", "done_300_dark.png")
+SHOWN = ("ready_420.png", "running_420.png", "done_420.png", "done_300_dark.png", "training_done_420.png")
 
 
 def main() -> None:
@@ -46,17 +47,56 @@ def main() -> None:
                 for dark in (False, True):
                     name = f"{state}_{width}{'_dark' if dark else ''}.png"
                     render(panel, given.output / name, width, dark)
+        draw_training(given.output)
         close_worker()
     if given.resources:
         write_resources(given.output, ROOT / "Resources" / "Screenshots")
 
 
-def open_panel() -> Any:
-    """Open the panel in an empty scene."""
+def open_panel(name: str = "DeepSegmentation") -> Any:
+    """Open a panel."""
     install()
-    _, panel = load_module(ROOT / "DeepImaging" / "DeepSegmentation" / "DeepSegmentation.py")
+    _, panel = load_module(ROOT / "DeepImaging" / name / f"{name}.py")
     panel.enter()
     return panel
+
+
+def draw_training(output: Path) -> None:
+    """Draw the Deep Training panel: paired, checked, training, done."""
+    import nibabel
+    import numpy as np
+    import slicer
+
+    from DeepImagingPanel import runner
+
+    slicer.mrmlScene.Clear(0)
+    panel = open_panel("DeepTraining")
+    render(panel, output / "training_empty_420.png", 420, False)
+    with tempfile.TemporaryDirectory() as folder:
+        files = tiny.write_scans(Path(folder) / "scans")
+        for number, path in enumerate(sorted((files / "images").iterdir()), 1):
+            image, labels = nibabel.load(path), np.asarray(nibabel.load(files / "labels" / path.name).dataobj)
+            values = np.ascontiguousarray(np.asarray(image.dataobj).astype(np.int16).T)
+            volume = slicer.util.addVolumeFromArray(values, image.affine, f"CT {number}")
+            node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"CT {number} segmentation")
+            node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+            for value, name in ((1, "stone"), (2, "spleen")):
+                segment = node.GetSegmentation().AddEmptySegment("", name)
+                mask = np.ascontiguousarray((labels == value).astype(np.uint8).T)
+                slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, segment, volume)
+    process_events_until(lambda: panel.ui.casesTable.rowCount == 4)
+    panel.ui.nameEdit.text, panel.ui.epochsSpinBox.value = "stones", 60
+    panel.ui.baseSelector.currentIndex = panel.ui.baseSelector.count - 1
+    click(panel.ui.checkButton)
+    settle(lambda: not runner.current("Training").busy)
+    for width, dark in ((420, False), (300, True)):
+        render(panel, output / f"training_checked_{width}{'_dark' if dark else ''}.png", width, dark)
+    click(panel.ui.startButton)
+    process_events_until(lambda: "Training" in panel.ui.stageLabel.text and panel.ui.progressBar.value > 0, 60)
+    render(panel, output / "training_running_420.png", 420, False)
+    settle(lambda: not runner.current("Training").busy)
+    render(panel, output / "training_done_420.png", 420, False)
+    runner.discard("Training")
 
 
 def states(panel: Any, views: Path) -> Iterator[str]:

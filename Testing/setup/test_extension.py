@@ -79,7 +79,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 def fallback(module: Path) -> str:
     """What a module file does before it imports anything of Slicer's or ours: by it, it finds what modules share."""
     statements = [ast.unparse(node) for node in ast.parse(module.read_text(encoding="utf-8")).body]
-    return "\n".join(statements[1 : statements.index("import slicer")])
+    slicers = next(n for n, line in enumerate(statements) if line in ("import qt", "import slicer"))
+    return "\n".join(statements[1:slicers])
 
 
 def imported(folder: Path, module: Path) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -140,3 +142,34 @@ class TestSpread:
     def test_a_label_that_no_case_has_is_left_out(self) -> None:
         scores = Scores(("liver", "spleen"), np.array([[0.5, np.nan], [0.7, np.nan]]))
         assert scores.means() == {"liver": pytest.approx(0.6), MEAN: pytest.approx(0.6)}
+
+
+@pytest.mark.slow
+def test_old_labels_are_forgotten_and_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+    """The shipped model is taught the spinal canal on made scans: the liver goes without --keep-old, not with it."""
+    from DeepImagingLib.phantoms import torso_ct
+    from DeepImagingLib.phantoms.hounsfield import render
+    from DeepImagingLib.phantoms.torso import Material, Organ
+
+    bodies = {}
+    for name in ("images", "labels"):
+        (tmp_path / "scans" / name).mkdir(parents=True)
+    for seed in range(1_000_300, 1_000_305):
+        materials, organs, affine = torso_ct.draw(seed, (4.0, 4.0, 4.0), (400, 320, 300))
+        image = render(materials, (4.0, 4.0, 4.0), np.random.default_rng(seed))
+        bodies[seed] = organs
+        for name, values in (("images", image), ("labels", (materials == Material.CORD).astype(np.uint8))):
+            nibabel.save(nibabel.Nifti1Image(values, affine), tmp_path / "scans" / name / f"{seed}.nii.gz")
+    dataset = read_dataset(tmp_path / "scans", {"spinal canal": 1})
+    seed = 1_000_304
+    found = {}
+    for keep in (False, True):
+        assignment = Assignment(dataset, "torso_ct_segmentation", tmp_path / str(keep), keep_old=keep)
+        bundle = draft(replace(assignment, settings={"epochs": 60})).begin().run()
+        result = run(bundle, tmp_path / "scans" / "images" / f"{seed}.nii.gz")
+        found[keep] = {segment.name: result.mask(segment) for segment in result.segments}
+    before = run("torso_ct_segmentation", tmp_path / "scans" / "images" / f"{seed}.nii.gz").mask("liver")
+    assert "liver" not in found[False], "a new head has forgotten it"
+    liver = found[True]["liver"]
+    assert 2 * (liver & before).sum() / (liver.sum() + before.sum()) > 0.9
+    assert "spinal canal" in found[True] and (bodies[seed] == Organ.LIVER).any()

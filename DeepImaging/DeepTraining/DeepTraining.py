@@ -1,0 +1,452 @@
+"""Deep Training: makes a model of scans and segmentations of one's own, beside a window that never freezes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+TOP = Path(__file__).resolve().parents[2]
+if (TOP / "DeepImagingLib").is_dir():  # a source tree; installed, both packages lie beside this file
+    sys.path += [str(path) for path in (TOP, TOP / "DeepImaging") if str(path) not in sys.path]
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+from DeepImagingLib import scene
+from DeepImagingLib.bundles import user_model_folder
+from DeepImagingLib.bundles.card import entries
+from DeepImagingLib.errors import CancelledError, DeepImagingError, InputError
+from DeepImagingLib.hosts import Handle, State
+from DeepImagingLib.hosts.errands import AddModel, ExportModel
+from DeepImagingLib.hosts.training import CheckTraining, KeepBest, Order, Outline, Train, Trained
+from DeepImagingPanel import runner
+from DeepImagingPanel.module import PanelModule
+from DeepImagingPanel.parameters import Device
+from DeepImagingPanel.texts import asPlain
+from DeepImagingPanel.training_curve import TrainingCurve
+
+PURPOSE = "Training"
+SCRATCH = "scratch"
+SCENE, FILES = range(2)
+FULL = 1000
+
+
+class DeepTraining(PanelModule):
+    """What the module says of itself."""
+
+    def __init__(self, parent: Any) -> None:
+        super().__init__(parent)
+        parent.title = _("Deep Training")
+        self.setHelp(
+            _(
+                "Makes a model (a MONAI bundle) of scans and segmentations of your own: checks them, goes on from a "
+                "model that is there or begins from scratch, and puts the new one into the list of models. "
+                "For research only, not for clinical use."
+            )
+        )
+
+
+class DeepTrainingLogic(ScriptedLoadableModuleLogic):
+    """Trains models.
+
+    Example:
+        order = Order(Path("scans"), "tumour", "torso_ct_segmentation", Path("tumour_model"))
+        bundle = DeepTrainingLogic().process(order).bundle
+    """
+
+    def process(self, order: Order) -> Trained:
+        """Train, wait, and return where the bundle is; raises the DeepImagingError that ended it."""
+        return self.start(order, lambda _handle: None).result()
+
+    def start(self, order: Order, listener: Callable[[Handle], None]) -> Handle:
+        """Begin to train in a process of its own and return at once; the listener hears of each change."""
+        return runner.current(PURPOSE).do(Train(order), listener, order.output.name)
+
+    def check(self, order: Order, listener: Callable[[Handle], None]) -> Handle:
+        """Have all scans read, and return at once; the handle's result is an `Outline`."""
+        return runner.current(PURPOSE).do(CheckTraining(order), listener, order.output.name)
+
+    def keepBest(self, output: Path, listener: Callable[[Handle], None]) -> Handle:
+        """Make the bundle of what was best in a training that was stopped, and return at once."""
+        return runner.current(PURPOSE).do(KeepBest(output), listener, output.name)
+
+    def outputOf(self, name: str) -> Path:
+        """Return the folder for a training: beside the model folder, which gets the model when it is to be used.
+
+        Raises:
+            InputError: The name is no file name.
+        """
+        if not name or name.strip(". ") != name or any(sign in name for sign in '/\\:*?"<>|'):
+            raise InputError(_("Give the new model a name of letters, digits, spaces and '-' or '_'."))
+        return user_model_folder().parent / "trainings" / name
+
+    def write(self, pairs: Sequence[tuple[Any, Any]], output: Path) -> Path:
+        """Write volumes and segmentations of the scene for the training, and return the list of them."""
+        return scene.write_labelled(pairs, output.with_name(f"{output.name} scans"))
+
+
+class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel."""
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+
+    def setup(self) -> None:
+        """Build the panel."""
+        ScriptedLoadableModuleWidget.setup(self)
+        self.logic = DeepTrainingLogic()
+        self.curve = TrainingCurve()
+        self._pairs: list[tuple[Any, Any]] = []
+        self._choices: list[tuple[Any, Any]] = []
+        self._bases: list[str] = []
+        self._checked: Order | None = None
+        self._handle: Handle | None = None
+        self._training = False
+        self._outline: Outline | None = None
+        self._output: Path | None = None
+        self._stopping = False
+        panel = slicer.util.loadUI(self.resourcePath("UI/DeepTraining.ui"))
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
+        panel.setMRMLScene(slicer.mrmlScene)
+        self.ui.introLabel.text = _("Makes a model of scans and segmentations of your own.")
+        for text in (_("Nodes of this scene"), _("Files")):
+            self.ui.sourceSelector.addItem(text)
+        for device in Device:
+            self.ui.deviceSelector.addItem(device.label())
+        self.ui.casesTable.setHorizontalHeaderLabels([_("Scan"), _("Segmentation")])
+        self.ui.casesTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+        self.ui.casesTable.verticalHeader().hide()
+        self._connect()
+        self._forget()
+        self.enter()
+
+    def _connect(self) -> None:
+        ui = self.ui
+        ui.sourceSelector.connect("currentIndexChanged(int)", lambda _index: self._changed())
+        ui.dataPath.connect("currentPathChanged(QString)", lambda _path: self._changed())
+        ui.labelsEdit.connect("textChanged(QString)", lambda _text: self._changed())
+        ui.nameEdit.connect("textChanged(QString)", lambda _text: self._changed())
+        ui.baseSelector.connect("currentIndexChanged(int)", lambda _index: self._changed())
+        ui.keepOldCheckBox.connect("toggled(bool)", lambda _on: self._changed())
+        ui.minutesSpinBox.connect("valueChanged(int)", lambda _value: self._changed())
+        ui.epochsSpinBox.connect("valueChanged(int)", lambda _value: self._changed())
+        ui.deviceSelector.connect("currentIndexChanged(int)", lambda _index: self._changed())
+        ui.checkButton.connect("clicked()", self.onCheck)
+        ui.startButton.connect("clicked()", self.onStart)
+        ui.useButton.connect("clicked()", self.onUse)
+        ui.exportButton.connect("clicked()", self.onExport)
+        ui.problemsList.connect("currentRowChanged(int)", self._showCase)
+        runner.current(PURPOSE).listen(self.refresh)
+        self._later = qt.QTimer()
+        self._later.setSingleShot(True)
+        self._later.connect("timeout()", self._lookAtScene)
+        for event in (slicer.mrmlScene.NodeAddedEvent, slicer.mrmlScene.NodeRemovedEvent):
+            self.addObserver(slicer.mrmlScene, event, self._sceneChanged)
+
+    # --- life ---
+
+    def enter(self) -> None:
+        """Look at the scene and the models, which may have changed meanwhile."""
+        self._lookAtModels()
+        self._lookAtScene()
+        self.refresh()
+
+    def cleanup(self) -> None:
+        """Let go of the scene and of the runner; what is being trained goes on."""
+        runner.unlisten(self.refresh, PURPOSE)
+        self._later.stop()
+        self.removeObservers()
+
+    def _sceneChanged(self, caller: Any = None, event: Any = None) -> None:
+        self._later.start(0)
+
+    def _lookAtModels(self) -> None:
+        found = entries("segmentation")
+        names = [*(entry.name for entry in found), SCRATCH]
+        if names == self._bases:
+            return
+        ui, before = self.ui, self._bases[self.ui.baseSelector.currentIndex] if self._bases else names[0]
+        self._bases = names
+        ui.baseSelector.blockSignals(True)  # the choice stays what it is
+        ui.baseSelector.clear()
+        for title in (*(entry.title for entry in found), _("Nothing (from scratch)")):
+            ui.baseSelector.addItem(title)
+        ui.baseSelector.currentIndex = names.index(before) if before in names else 0
+        ui.baseSelector.blockSignals(False)
+
+    def _lookAtScene(self) -> None:
+        found = scene.pairs(slicer.mrmlScene)
+        if found == self._pairs and self.ui.casesTable.rowCount == len(found):
+            return
+        self._pairs = found
+        segmentations = [segmentation for _volume, segmentation in found]
+        table = self.ui.casesTable
+        table.setRowCount(len(found))
+        self._choices = []
+        for row, (volume, segmentation) in enumerate(found):
+            name = qt.QTableWidgetItem(volume.GetName())
+            name.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
+            table.setItem(row, 0, name)
+            choice = qt.QComboBox()
+            choice.addItem(_("(left out)"))
+            for one in segmentations:
+                choice.addItem(one.GetName())
+            choice.currentIndex = 1 + segmentations.index(segmentation)
+            choice.connect("currentIndexChanged(int)", lambda _index: self._changed())
+            table.setCellWidget(row, 1, choice)
+            self._choices.append((volume, choice))
+        if not self.ui.labelsEdit.text:
+            self.ui.labelsEdit.text = ", ".join(scene.segment_names(segmentations))
+        self._changed()
+
+    # --- what the user does ---
+
+    def chosenPairs(self) -> list[tuple[Any, Any]]:
+        """Return the volumes with the segmentations chosen for them."""
+        segmentations = [segmentation for _volume, segmentation in self._pairs]
+        rows = [(volume, choice.currentIndex - 1) for volume, choice in self._choices]
+        return [(volume, segmentations[index]) for volume, index in rows if index >= 0]
+
+    def onCheck(self) -> None:
+        """Have all scans read and the plan made."""
+        if self._handle is not None:
+            self._handle.cancel()
+            return
+        self._forget()
+        try:
+            order = self._order()
+        except DeepImagingError as error:
+            self._say(str(error))
+            return
+        self._checked = order
+        self._handle = self.logic.check(order, self._onChecked)
+        self.refresh()
+
+    def onStart(self) -> None:
+        """Begin to train what was checked; or stop, and keep the best so far."""
+        if self._handle is not None:
+            self._stopping = True
+            self._handle.cancel()
+            return
+        self._stopping, self._training = False, True
+        self._output = self._checked.output
+        self._say("")
+        self.curve = TrainingCurve()
+        self._handle = self.logic.start(self._checked, self._onTraining)
+        self.refresh()
+
+    def onUse(self) -> None:
+        """Put the new model into the list of models."""
+        runner.current(PURPOSE).do(AddModel(self._output), self._onAdded)
+
+    def onExport(self) -> None:
+        """Write the new model as an archive."""
+        path = qt.QFileDialog.getSaveFileName(
+            self.parent, _("Export the model"), f"{self._output.name}.zip", "Zip (*.zip)"
+        )
+        if path:
+            runner.current(PURPOSE).do(ExportModel(self._output, Path(path)), self._onExported)
+
+    def _order(self) -> Order:
+        """Return what is chosen; scans of the scene are written for it.
+
+        Raises:
+            DeepImagingError: Something is missing.
+        """
+        ui = self.ui
+        output = self.logic.outputOf(ui.nameEdit.text.strip())
+        if ui.sourceSelector.currentIndex == SCENE:
+            data = self.logic.write(self.chosenPairs(), output)
+        else:
+            data = Path(ui.dataPath.currentPath)
+        epochs, minutes = ui.epochsSpinBox.value, ui.minutesSpinBox.value
+        return Order(
+            data,
+            ",".join(part.strip() for part in ui.labelsEdit.text.split(",") if part.strip()),
+            self._bases[ui.baseSelector.currentIndex],
+            output,
+            list(Device)[ui.deviceSelector.currentIndex].value,
+            {"epochs": epochs} if epochs else {},
+            ui.keepOldCheckBox.checked,
+            float(minutes) if minutes else None,
+        )
+
+    # --- what comes back ---
+
+    def _onChecked(self, handle: Handle) -> None:
+        if not handle.done:
+            self.refresh()
+            return
+        self._handle = None
+        if handle.error is not None:
+            self._checked = None
+            self._say("" if isinstance(handle.error, CancelledError) else str(handle.error))
+        else:
+            self._showOutline(handle.result())
+        self.refresh()
+
+    def _showOutline(self, outline: Outline) -> None:
+        self._outline = outline
+        for text, _place, fatal in outline.problems:
+            self.ui.problemsList.addItem(text if fatal else _("Note: {text}").format(text=text))
+        self.ui.problemsList.visible = bool(outline.problems)
+        if any(fatal for _text, _place, fatal in outline.problems):
+            self._checked = None
+            self._say(_("Nothing can be trained with these scans yet; see the list."))
+            return
+        counts = {part: sum(split == part for _name, split in outline.cases) for part in ("train", "validation")}
+        lines = [
+            _("{train} scans to learn from, {validation} kept back to measure on.").format(**counts),
+            _("New: {names}.").format(names=", ".join(outline.new) or _("nothing")),
+            *(f"{key}: {value} ({reason})" for key, value, reason in outline.plan),
+        ]
+        self.ui.planText.plainText = "\n".join(lines)
+        self.ui.planText.visible = True
+
+    def _onTraining(self, handle: Handle) -> None:
+        self.curve.follow(self._output / "training" / "curve.csv")
+        if not handle.done:
+            self.refresh()
+            return
+        self._handle, self._training = None, False
+        if handle.error is None:
+            self._showResult(handle.result())
+        elif (self._output / "training" / "best.pt").is_file():
+            self._say("" if self._stopping else _("{reason} The best so far is kept.").format(reason=handle.error))
+            self._handle = self.logic.keepBest(self._output, self._onKept)
+        else:
+            self._say("" if self._stopping else str(handle.error))
+        self.refresh()
+
+    def _onKept(self, handle: Handle) -> None:
+        if not handle.done:
+            return
+        self._handle = None
+        if handle.error is None:
+            self._showResult(handle.result())
+        else:
+            self._say(str(handle.error))
+        self.refresh()
+
+    def _showResult(self, trained: Trained) -> None:
+        self._checked = None
+        self.ui.resultCollapsibleButton.collapsed = False
+        self.ui.resultLabel.text = _("{name}: mean Dice {dice:.2f} on the scans that were kept back.").format(
+            name=trained.bundle.name, dice=trained.dice
+        )
+        self.ui.useButton.enabled = self.ui.exportButton.enabled = True
+
+    def _onAdded(self, handle: Handle) -> None:
+        if handle.done:
+            self._say(str(handle.error or _("The model is in the list of models now.")))
+            self._lookAtModels()
+
+    def _onExported(self, handle: Handle) -> None:
+        if handle.done:
+            self._say(str(handle.error or _("The model was written.")))
+
+    # --- what is shown ---
+
+    def refresh(self) -> None:
+        """Show what can be done, and how far it is."""
+        ui, handle, training = self.ui, self._handle, self._training
+        ui.checkButton.text = _("Stop") if handle is not None and not training else _("&Check")
+        ui.checkButton.enabled = not training
+        ui.startButton.text = _("S&top") if training else _("&Train")
+        ui.startButton.enabled = (self._checked is not None and handle is None) or (
+            training and handle.state is not State.CANCELLING
+        )
+        ui.startButton.toolTip = (
+            _("Stop; the best so far is kept.") if training else _("Begin to train. Slicer can be used meanwhile.")
+        )
+        ui.progressBar.visible = ui.stageLabel.visible = handle is not None
+        ui.casesTable.visible = ui.sourceSelector.currentIndex == SCENE
+        ui.dataPath.visible = ui.sourceSelector.currentIndex == FILES
+        told = handle.progress if handle is not None else None
+        ui.progressBar.maximum = FULL if told is not None and told.fraction > 0 else 0
+        ui.progressBar.value = round(FULL * told.fraction) if told is not None else 0
+        ui.stageLabel.text = _stage(told) if handle is not None else ""
+        reason = self._reason()
+        ui.reasonLabel.text = reason
+        ui.reasonLabel.visible = bool(reason) and handle is None
+
+    def _reason(self) -> str:
+        """Return what is to be done before one can train, "" where nothing is."""
+        if self.ui.sourceSelector.currentIndex == SCENE and not self._pairs:
+            return _("Load scans and their segmentations, or choose files.")
+        if self._checked is None and not self.ui.messageLabel.text and self.ui.resultCollapsibleButton.collapsed:
+            return _("Check the scans first; then training can begin.")
+        return ""
+
+    def _changed(self) -> None:
+        """Forget the check: it was of something else."""
+        if self._handle is None:
+            self._forget()
+        self.refresh()
+
+    def _forget(self) -> None:
+        self._checked = None
+        self.ui.resultCollapsibleButton.collapsed = True
+        self.ui.problemsList.clear()
+        self.ui.problemsList.visible = self.ui.planText.visible = False
+        self._say("")
+
+    def _showCase(self, row: int) -> None:
+        """Show the scan that a line of the list is about."""
+        place = self._outline.problems[row][1] if row >= 0 else -1
+        pairs = self.chosenPairs()
+        if self.ui.sourceSelector.currentIndex == SCENE and 0 <= place < len(pairs):
+            slicer.util.setSliceViewerLayers(background=pairs[place][0], fit=True)
+            self.ui.casesTable.selectRow([volume for volume, _choice in self._choices].index(pairs[place][0]))
+
+    def _say(self, text: str) -> None:
+        self.ui.messageLabel.text = text
+        self.ui.messageLabel.visible = bool(text)
+        self.ui.messageLabel.toolTip = asPlain(text)
+
+
+def _stage(told: Any) -> str:
+    if told is None:
+        return _("Starting …")
+    names = {"training": _("Training"), "writing the bundle": _("Writing the model")}
+    stage = names.get(told.stage, told.stage)
+    if told.seconds_left is None or told.seconds_left < 1:
+        return _("{stage} …").format(stage=stage)
+    return _("{stage}, about {count} min left").format(stage=stage, count=max(1, round(told.seconds_left / 60)))
+
+
+class DeepTrainingTest(ScriptedLoadableModuleTest):
+    """What has to hold inside Slicer as outside."""
+
+    def setUp(self) -> None:
+        """Begin with an empty scene."""
+        slicer.mrmlScene.Clear()
+
+    def runTest(self) -> None:
+        """Run all tests."""
+        self.setUp()
+        self.test_aSegmentationBelongsToTheVolumeItWasDrawnOn()
+
+    def test_aSegmentationBelongsToTheVolumeItWasDrawnOn(self) -> None:
+        """Pairs are found by reference."""
+        volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
+        image = vtk.vtkImageData()
+        image.SetDimensions(4, 4, 4)
+        image.AllocateScalars(vtk.VTK_SHORT, 1)
+        volume.SetAndObserveImageData(image)
+        segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Drawn")
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+        self.assertEqual(scene.pairs(slicer.mrmlScene), [(volume, segmentation)])
+        self.delayDisplay("The pair is found")
