@@ -94,7 +94,7 @@ class Frame(Space):
         self.build = draw_build(rng)
         self.scale, self.fat, self.visceral_fat = self.build.size, self.build.fat, self.build.visceral_fat
         self.deform(self.scale, (0.0, 0.0, -center_z * self.scale[2]), self.between(2, 5), self.between(0.4, 1.4))
-        self.dome_z, self.apex_z = self.between(300, 358), self.between(518, 550)
+        self.dome_z, self.apex_z = self.between(302, 374), self.between(520, 552)
         self.depth = self.between(0.88, 1.15) + 0.12 * self.visceral_fat
         self._powers = (self.between(2.1, 2.7), self.between(2.3, 3.6))  # who lies on the back has a flat one
         self._back, self._thin = self.between(0, 20), self.between(0, 9)
@@ -287,12 +287,13 @@ class Frame(Space):
     def _shape_diaphragm(self) -> None:
         """Two domes, the right one higher over the liver, a saddle under the heart, deep recesses at the wall."""
         fall = ((np.abs(self.x) - 70) ** 2 + self.y**2 * np.where(self.y < 0, 1.5, 1)) / (2 * self.between(95, 130))
-        fall = fall + self.between(5, 60) * np.exp(np.minimum(self.cavity, 0) / self.between(7, 13))
+        fall = fall + self.between(5, 50) * np.exp(np.minimum(self.cavity, 0) / self.between(7, 13))
         right = np.where(self.x > 0, self.between(0, 22), 0)
         saddle = np.where(np.abs(self.x) < 35, self.between(0, 15), 0)
         self.dome: Field = (self.dome_z - fall + right - saddle + self.bumps(50, 3)).astype(np.float32)
         floor = np.interp(self.y, (-100, 0, 90), (40, 20, 10)) - self.between(40, 70)
-        self._above_pelvic_floor: Mask = (self.y > self.spine_y - 40) & (self.z > floor)
+        before_sacrum = (self.y > self.spine_y - 40) | (self.z > SACRUM_Z)
+        self._above_pelvic_floor: Mask = before_sacrum & (self.z > floor)
 
 
 def _blend(a: Field, b: Field, reach: float) -> Field:
