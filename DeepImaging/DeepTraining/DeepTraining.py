@@ -28,7 +28,7 @@ from DeepImagingLib.bundles.card import entries
 from DeepImagingLib.errors import CancelledError, DeepImagingError, InputError
 from DeepImagingLib.hosts import Handle, State
 from DeepImagingLib.hosts.errands import AddModel, ExportModel
-from DeepImagingLib.hosts.training import CheckTraining, KeepBest, Order, Outline, Train, Trained
+from DeepImagingLib.hosts.training import EXAMPLES, CheckTraining, KeepBest, Order, Outline, Train, Trained
 from DeepImagingPanel import runner
 from DeepImagingPanel.module import PanelModule
 from DeepImagingPanel.parameters import Device
@@ -38,7 +38,7 @@ from DeepImagingPanel.training_curve import TrainingCurve
 PURPOSE = "Training"
 SCRATCH = "scratch"
 SCENE, FILES = range(2)
-FULL = 1000
+FULL, PICTURE_WIDTH, LEAST_WIDTH = 1000, 600, 220
 
 
 class DeepTraining(PanelModule):
@@ -95,6 +95,34 @@ class DeepTrainingLogic(ScriptedLoadableModuleLogic):
         return scene.write_labelled(pairs, output.with_name(f"{output.name} scans"))
 
 
+class CloseQuestion(qt.QWidget):
+    """Asks before a window is closed while a model is being trained.
+
+    Args:
+        window: To watch, such as Slicer's main window.
+        isTraining: Tells whether there is anything to ask for.
+    """
+
+    def __init__(self, window: Any, isTraining: Callable[[], bool]) -> None:
+        qt.QWidget.__init__(self)
+        self._window, self._isTraining = window, isTraining
+        window.installEventFilter(self)
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        """Let all events pass but for a close that the user doesn't want."""
+        if event.type() != qt.QEvent.Close or not self._isTraining():
+            return False
+        question = _("A model is being trained. Close all the same? The best so far is kept in its folder.")
+        if slicer.util.confirmYesNoDisplay(question):
+            return False
+        event.ignore()
+        return True
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._window.removeEventFilter(self)
+
+
 class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """The panel."""
 
@@ -130,6 +158,8 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.casesTable.verticalHeader().hide()
         self._connect()
         self._forget()
+        window = slicer.util.mainWindow()
+        self.closing = CloseQuestion(window, lambda: self._training) if window is not None else None
         self.enter()
 
     def _connect(self) -> None:
@@ -166,6 +196,8 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self) -> None:
         """Let go of the scene and of the runner; what is being trained goes on."""
         runner.unlisten(self.refresh, PURPOSE)
+        if self.closing is not None:
+            self.closing.stop()
         self._later.stop()
         self.removeObservers()
 
@@ -346,7 +378,11 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.resultLabel.text = _("{name}: mean Dice {dice:.2f} on the scans that were kept back.").format(
             name=trained.bundle.name, dice=trained.dice
         )
-        self.ui.useButton.enabled = self.ui.exportButton.enabled = True
+        picture = qt.QPixmap(str(trained.bundle / EXAMPLES))
+        self.ui.examplesLabel.visible = not picture.isNull()
+        if not picture.isNull():
+            wide = max(LEAST_WIDTH, min(PICTURE_WIDTH, self.ui.resultLabel.width))
+            self.ui.examplesLabel.setPixmap(picture.scaledToWidth(wide, qt.Qt.SmoothTransformation))
 
     def _onAdded(self, handle: Handle) -> None:
         if handle.done:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from DeepImagingLib.training.compose import Assignment
 
 READING = "Reading the scans"
+EXAMPLES = Path("training", "examples.png")
+"""Where in a bundle's folder the worst and the best case kept back are drawn."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,9 @@ class Train:
         with monitor.stage(READING):
             drafted = draft(_assignment(self.order), monitor.update)
         trainer = drafted.begin(**({"minutes": self.order.minutes} if self.order.minutes else {}))
-        return Trained(trainer.run(monitor), trainer.course.best)
+        bundle = trainer.run(monitor)
+        trainer.draw_examples(bundle / EXAMPLES)
+        return Trained(bundle, trainer.course.best)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from DeepImagingLib.training.averaging import running_average
 from DeepImagingLib.training.course import Clock, Course
 from DeepImagingLib.training.curves import write_curves
 from DeepImagingLib.training.draws import From
+from DeepImagingLib.training.examples import draw_examples
 from DeepImagingLib.training.pace import Pace
 from DeepImagingLib.training.precision import Loss, autocast, half_pays, laid_out, lay_out
 from DeepImagingLib.training.publish import publish_best
@@ -148,6 +149,13 @@ class Trainer:
         """Return the network, with the weights that did best in validation."""
         self.network.load_state_dict(checkpoint.load(self._folder / checkpoint.BEST, self._device)["network"])
         return self.network
+
+    def draw_examples(self, path: Path) -> None:
+        """Draw what the best weights make of the worst and the best case of the first validation set, as a PNG."""
+        network, cases = self.best_network(), next(iter(self.validation.values()))
+        way = (self.inferer, self._device, self.course.half, lambda _: self._monitor.ask())
+        scores = measure(network, cases, self._names, *way)
+        draw_examples(network, cases, scores, self.inferer, self._device, path)
 
     @property
     def _folder(self) -> Path:

@@ -43,6 +43,7 @@ class TestTheTraining:
     def test_it_leaves_a_bundle(self, worker, scans, tmp_path):
         trained = worker.submit(Train(order(scans, tmp_path / "out"))).result()
         assert (trained.bundle / "models" / "model.pt").is_file() and 0 <= trained.dice <= 1
+        assert (trained.bundle / "training" / "examples.png").stat().st_size > 10_000
 
     def test_stopped_the_best_so_far_is_kept(self, worker: WorkerHost, scans, tmp_path):
         output = tmp_path / "out"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,6 +116,7 @@ def test_a_model_is_trained_used_and_exported(
     assert panel.ui.startButton.text == "S&top" and not panel.ui.checkButton.enabled
     process_events_until(lambda: settled(panel), 120)
     assert "mean Dice" in panel.ui.resultLabel.text, panel.ui.messageLabel.text
+    assert not panel.ui.examplesLabel.isHidden()
     assert panel.curve.chart.GetNumberOfPlotSeriesNodes() == 2
     click(panel.ui.useButton)
     process_events_until(lambda: "list of models" in panel.ui.messageLabel.text, 60)
@@ -141,6 +143,18 @@ def test_a_stopped_training_keeps_the_best_so_far(panel: Any, drawn: list) -> No
     click(panel.ui.startButton)
     process_events_until(lambda: settled(panel), 60)
     assert "mean Dice" in panel.ui.resultLabel.text, panel.ui.messageLabel.text
+
+
+def test_closing_asks_while_a_model_is_being_trained(panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    window, training, answers = qt.QWidget(), [False], [False, True]
+    monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", lambda _text: answers.pop(0))
+    question = sys.modules["DeepTraining"].CloseQuestion(window, lambda: training[0])
+    assert window.close() and len(answers) == 2
+    training[0] = True
+    assert not window.close()
+    assert window.close() and not answers
+    question.stop()
+    assert window.close()
 
 
 class TestWhatIsWrong:
