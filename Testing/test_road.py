@@ -209,7 +209,7 @@ def test_the_public_names_stay_what_they_are_after_their_modules_were_imported()
 class TestSides:
     @pytest.mark.parametrize("mirrored", [False, True])
     def test_a_mirrored_header_is_told_in_the_provenance(self, mirrored) -> None:
-        ct = torso_ct.sample(1_000_002, (5, 5, 5))[0]["ct"]
+        ct = torso_ct.sample(1_000_000, (5, 5, 5))[0]["ct"]  # a body whose right lung is clearly the larger one
         grid = np.diag([-1.0 if mirrored else 1.0, 1, 1, 1]) @ np.asarray(ct.affine)
         notes = run("torso_ct_segmentation", as_image(ct.numpy(), grid)).provenance.notes
         assert any("the header, or the anatomy" in note for note in notes) is mirrored

@@ -144,7 +144,10 @@ def write(model: str, measured: Mapping[str, Scores]) -> None:
             metadata["eval_metrics"][f"dice, {where}: {name}"] = round(score, 3)
         for name, score in scores["rules"].items():
             metadata["eval_metrics"][f"dice of a simple rule, {where}: {name}"] = round(score, 3)
-    metadata["hidden"] = [*NEVER_SHOWN, *(name for name in not_shown(measured) if name not in NEVER_SHOWN)]
+    hidden = dict.fromkeys([*NEVER_SHOWN, *not_shown(measured)])
+    for name, parts in metadata["groups"].items():
+        hidden |= dict.fromkeys(parts if name not in hidden else ())  # the whole stands for them
+    metadata["hidden"] = list(hidden)
     path.write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -23,8 +23,6 @@ from DeepImagingLib.files.read import read
 
 TORSOS = ("ct_abdomen_dicom", "ct_chest_4dlung.nii.gz", "ct_3slice_dicom")
 OTHERS = (
-    "ct_head_slice.dcm",
-    "dx_thorax_animal_small.dcm",
     "head_dicom_torchio",
     "mr_abdomen.nii.gz",
     "mr_brain_tumour.nrrd",
