@@ -30,6 +30,7 @@ from DeepImagingLib.hosts import Handle, State
 from DeepImagingLib.hosts.errands import AddModel, ExportModel
 from DeepImagingLib.hosts.training import EXAMPLES, CheckTraining, KeepBest, Order, Outline, Train, Trained
 from DeepImagingPanel import runner
+from DeepImagingPanel.close_question import CloseQuestion
 from DeepImagingPanel.module import PanelModule
 from DeepImagingPanel.parameters import Device
 from DeepImagingPanel.texts import asPlain
@@ -93,34 +94,6 @@ class DeepTrainingLogic(ScriptedLoadableModuleLogic):
     def write(self, pairs: Sequence[tuple[Any, Any]], output: Path) -> Path:
         """Write volumes and segmentations of the scene for the training, and return the list of them."""
         return scene.write_labelled(pairs, output.with_name(f"{output.name} scans"))
-
-
-class CloseQuestion(qt.QWidget):
-    """Asks before a window is closed while a model is being trained.
-
-    Args:
-        window: To watch, such as Slicer's main window.
-        isTraining: Tells whether there is anything to ask for.
-    """
-
-    def __init__(self, window: Any, isTraining: Callable[[], bool]) -> None:
-        qt.QWidget.__init__(self)
-        self._window, self._isTraining = window, isTraining
-        window.installEventFilter(self)
-
-    def eventFilter(self, watched: Any, event: Any) -> bool:
-        """Let all events pass but for a close that the user doesn't want."""
-        if event.type() != qt.QEvent.Close or not self._isTraining():
-            return False
-        question = _("A model is being trained. Close all the same? The best so far is kept in its folder.")
-        if slicer.util.confirmYesNoDisplay(question):
-            return False
-        event.ignore()
-        return True
-
-    def stop(self) -> None:
-        """Watch no longer."""
-        self._window.removeEventFilter(self)
 
 
 class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

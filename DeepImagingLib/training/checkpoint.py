@@ -25,8 +25,6 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     Raises:
         OutputError: The disk is full, or doesn't let us.
     """
-    for left in path.parent.glob(f".{path.name}-*"):
-        left.unlink(missing_ok=True)  # by a run that was killed while it wrote
     partly = path.with_name(f".{path.name}-{os.getpid()}")
     content = BytesIO()  # torch's writer tells a full disk in words of its own
     write(content)
@@ -58,6 +56,8 @@ def make_folder(output: Path, folder: Path, resume: bool) -> None:
         if any(folder.rglob(LAST)) and not resume:
             raise InputError(f"The folder {output} holds a training already; go on with it (--resume) or name another.")
         folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.rglob(".*.pt-*"):
+            left.unlink(missing_ok=True)  # by a run that was killed while it wrote
     except OSError as error:
         raise InputError(f"The folder {output} can't be used ({error.strerror}); name another.") from error
 

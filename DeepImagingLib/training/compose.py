@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from DeepImagingLib.errors import InputError
 from DeepImagingLib.training import checkpoint, composing
 from DeepImagingLib.training.cases import Dataset, Inspection, fold, inspect, split
 from DeepImagingLib.training.cases.dataset import SPLITS
-from DeepImagingLib.training.cases.stored import write_dataset
+from DeepImagingLib.training.cases.stored import resolved, stored_dataset, write_dataset
 from DeepImagingLib.training.continued import OUTPUTS, window_settings
 from DeepImagingLib.training.planning import Choice, Plan, guessed_modality, plan_from, plan_scratch
 from DeepImagingLib.training.recipe import Recipe
@@ -95,6 +96,8 @@ class Draft:
         assignment = self.assignment
         folder = assignment.output / checkpoint.FOLDER
         checkpoint.make_folder(assignment.output, folder, assignment.resume)
+        if any(folder.rglob(checkpoint.LAST)) and not self._is_that_of(folder):
+            raise InputError(checkpoint.CHANGED)
         inference = composing.inference_config(self.train)
         composing.write_recipe(folder / RECIPE, self.train, inference, self._metadata())
         write_dataset(assignment.dataset, folder / CASES)
@@ -106,6 +109,15 @@ class Draft:
             "resume": assignment.resume,
         }
         return Recipe(folder / RECIPE, self.train).trainer(assignment.device, {**of_machine, **settings})
+
+    def _is_that_of(self, folder: Path) -> bool:
+        """Tell whether a training was begun with the same recipe and cases; else its files are left alone."""
+        recipe = folder / RECIPE / "configs" / "train.json"
+        if not recipe.is_file():
+            return False
+        begun = json.loads(recipe.read_text(encoding="utf-8"))
+        same_cases = stored_dataset(folder / CASES) == resolved(self.assignment.dataset)
+        return same_cases and bool(begun == json.loads(json.dumps(self.train)))
 
     def _metadata(self) -> Mapping[str, Any]:
         dataset, facts = self.assignment.dataset, self.inspection.facts
@@ -188,7 +200,9 @@ def _transferred(
     """Return which weights have a row for each label, and what of the base will be taken over."""
     if base is None:
         return {}, None
-    count = next(key for key in OUTPUTS if settings.get(key) == len(labels))
+    count = next((key for key in OUTPUTS if settings.get(key) == len(labels)), None)
+    if count is None:
+        raise InputError(f"`network_def` needs {len(labels)} outputs, one for each label and the background.")
 
     def build(outputs: int) -> torch.nn.Module:
         config = {"network_def": {**settings, count: outputs}}

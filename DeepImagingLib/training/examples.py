@@ -12,7 +12,7 @@ import torch
 
 from DeepImagingLib.training.validate import Inferer, Items, Scores, evaluating
 
-Slice = npt.NDArray[np.generic]
+Slice = npt.NDArray[Any]
 
 
 def draw_examples(

@@ -232,7 +232,8 @@ class Trainer:
         for batches in self._batches(first):
             if self._is_over:
                 break
-            self._freeze(course.pace.position(course.step) < self.frozen * self.steps)
+            if self.frozen:
+                self._freeze(course.pace.position(course.step) < self.frozen * self.steps)
             skipped_in_a_row = 0 if self._step(batches) else skipped_in_a_row + 1
             if skipped_in_a_row >= MOST_SKIPPED:
                 raise DeepImagingError(

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ import qt
 import slicer
 
 from DeepImagingPanel import runner
+from DeepImagingPanel.close_question import CloseQuestion
 
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "DeepImaging" / "DeepTraining" / "DeepTraining.py"
@@ -148,7 +148,7 @@ def test_a_stopped_training_keeps_the_best_so_far(panel: Any, drawn: list) -> No
 def test_closing_asks_while_a_model_is_being_trained(panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     window, training, answers = qt.QWidget(), [False], [False, True]
     monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", lambda _text: answers.pop(0))
-    question = sys.modules["DeepTraining"].CloseQuestion(window, lambda: training[0])
+    question = CloseQuestion(window, lambda: training[0])
     assert window.close() and len(answers) == 2
     training[0] = True
     assert not window.close()

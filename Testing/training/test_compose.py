@@ -96,6 +96,16 @@ class TestTheOutput:
             drafted(base, scans, tmp_path).begin()
         assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
+    def test_gone_on_with_other_settings_what_is_there_stays(self, base: Path, scans: Path, tmp_path: Path) -> None:
+        first = drafted(base, scans, tmp_path / "out")
+        first.begin().run()
+        again = replace(first.assignment, resume=True)
+        with pytest.raises(InputError, match="settings changed"):
+            draft(replace(again, settings={**QUICK, "epochs": 2})).begin()
+        recipe = tmp_path / "out" / "training" / "recipe" / "configs" / "train.json"
+        assert json.loads(recipe.read_text(encoding="utf-8"))["epochs"] == 1
+        draft(again).begin().run()
+
     def test_a_training_is_only_gone_on_with_where_that_is_asked_for(
         self, base: Path, scans: Path, tmp_path: Path
     ) -> None:

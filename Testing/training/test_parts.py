@@ -22,7 +22,7 @@ from DeepImagingLib.training import (
     Shuffled,
     load_recipe,
 )
-from DeepImagingLib.training.checkpoint import save
+from DeepImagingLib.training.checkpoint import make_folder, save
 from DeepImagingLib.training.pace import Pace
 from Testing.training import tiny
 
@@ -176,6 +176,7 @@ def test_a_cache_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 def test_parts_of_files_that_a_killed_run_left_are_cleared(tmp_path: Path) -> None:
     (tmp_path / ".last.pt-1").write_bytes(b"half")
     save(tmp_path / "last.pt", {"step": 1})
+    make_folder(tmp_path, tmp_path, resume=True)
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,25 @@ from DeepImagingLib.training.cases.load import load_case
 Item = Mapping[str, Any]
 
 
+def resolved(dataset: Dataset) -> Dataset:
+    """Return a dataset as it will be read from a file: with whole paths."""
+    cases = (
+        replace(case, images=tuple(path.absolute() for path in case.images), label=case.label.absolute())
+        for case in dataset.cases
+    )
+    return replace(dataset, cases=tuple(cases), labels=dict(dataset.labels))
+
+
 def write_dataset(dataset: Dataset, path: Path) -> None:
     """Write a dataset to a JSON file, which is for this machine: it names files, and no bundle holds it."""
     cases = [
         {
-            "images": [str(image.absolute()) for image in case.images],
-            "label": str(case.label.absolute()),
+            "images": [str(image) for image in case.images],
+            "label": str(case.label),
             "subject": case.subject,
             "split": case.split,
         }
-        for case in dataset.cases
+        for case in resolved(dataset).cases
     ]
     content = {"labels": dict(dataset.labels), "channels": list(dataset.channels), "cases": cases}
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
