@@ -18,8 +18,8 @@ from DeepImagingLib.phantoms.shapes import REACH_MM, Field, Mask, Point, Space
 SACRUM_Z = 88.0
 """Where the sacrum ends and the lumbar spine begins."""
 
-BACK_Z, BACK_SHARE = (90, 180, 340, 450), (0, 1, 1, 0.2)
-"""Where the ribs reach back beside the spine, in some people far: liver, spleen and lungs fill that space."""
+BACK_Z, BACK_SHARE = (90, 180, 350, 450, 530), (0, 1, 1, 0.6, 0.1)
+"""Where the ribs reach back beside the spine: liver, spleen and lungs lie up to 45 to 70 mm behind its bodies' centres."""
 
 LEVELS_MM = (35, 35, 35, 35, 34, 29, 28, 26.5, 25.5, 25, 24.5, 24, 23.5, 22.5, 21.5, 20.5, 19.5, 18, 17, 17, 17, 17, 18)
 """Height of each vertebra with the disc below it, L5 to L1, T12 to T1 and C7 to C2 (Panjabi et al., Spine 1991-92)."""
@@ -97,7 +97,7 @@ class Frame(Space):
         self.dome_z, self.apex_z = self.between(302, 374), self.between(520, 552)
         self.depth = self.between(0.88, 1.15) + 0.12 * self.visceral_fat
         self._powers = (self.between(2.1, 2.7), self.between(2.3, 3.6))  # who lies on the back has a flat one
-        self._back, self._thin = self.between(0, 20), self.between(0, 9)
+        self._back, self._thin, self._broad = self.between(0, 28), self.between(2, 9), self.between(0.97, 1.12)
         self._shape_spine()
         self._shape_wall()
         self._shape_skin()
@@ -194,6 +194,7 @@ class Frame(Space):
         width[:5] *= hips
         width[4:6] *= waist
         width[8:12] *= shoulders
+        width[5:8] *= self._broad
         depth = np.array((80, 90, 98, 95, 84, 92, 103, 104, 88, 74, 68, 62, 60, 62), float)
         self._wall_z, jitter = z, self.rng.uniform(0.96, 1.04, (2, len(z)))
         self._wall_width, self._wall_depth = width * jitter[0], depth * jitter[1] * self.depth
@@ -267,10 +268,9 @@ class Frame(Space):
         z = np.array((-70, -40, 0, 30, 60, 95, 130, 230, *chest))
         width = np.interp(z, self._wall_z, self._wall_width) - 1.3 * wall  # three muscles at the side, one in front
         depth = np.interp(z, self._wall_z, self._wall_depth) - 0.85 * wall
-        broad = self.between(0.95, 1.05)
         width[:6] = np.multiply((34, 50, 62, 68, 84, 108), self.between(0.92, 1.06))  # between the hips
         depth[:5] = (48, 60, 64, 78, 84)
-        width[8:] = np.minimum(width[8:], np.multiply((137, 136, 132, 121, 105, 84, 64, 40, 4), broad))
+        width[8:] = np.minimum(width[8:], np.multiply((137, 136, 132, 121, 105, 84, 64, 40, 4), self._broad))
         barrel = self.depth * self.between(0.95, 1.05)
         depth[8:] = np.minimum(depth[8:], np.multiply((94, 95, 92, 84, 71, 55, 42, 28, 4), barrel))
         y = np.array((-12, -16, -17, -9, 0, 4, 4, 4, 4, 4, 3, -2, -11, -21, -28, -33, -35), float)
@@ -278,7 +278,7 @@ class Frame(Space):
         deep = self.along_z(z, depth) + self._belly * (self.along_z((280, 340), (1, 0)))
         deep += (self._back + self._thin) * np.where(self.y > 0, 0, self.along_z(BACK_Z, BACK_SHARE))
         inside = self._superellipse(self.along_z(z, width), deep, self.along_z(z, y))
-        self.groove_slope = self.between(0.5, 0.85)
+        self.groove_slope = self.between(0.6, 1.3)
         lateral = np.clip(np.abs(self.x - self.spine_x) - 22, 0, 200)
         groove = (self.spine_y - 22 - self.groove_slope * lateral - self.y) * np.float32(0.87)
         groove = np.where(self.z > 100, groove, -99)
