@@ -588,9 +588,10 @@ class TestParameters:
 
     def test_are_observed_as_a_node(self, slicer: Any, panel: Any) -> None:
         seen: list[str] = []
-        panel.parameters.AddObserver("ModifiedEvent", lambda caller, event: seen.append(event))
+        tag = panel.parameters.AddObserver("ModifiedEvent", lambda caller, event: seen.append(event))
         with slicer.util.NodeModify(panel.parameters):
             panel.parameters.title, panel.parameters.invert = "Mine", True
+        panel.parameters.RemoveObserver(tag)  # the node outlives the test, and VTK would call what is collected
         assert seen == ["ModifiedEvent"]
 
     def test_come_back_with_a_saved_scene(self, slicer: Any, panel: Any, tmp_path: Path) -> None:
