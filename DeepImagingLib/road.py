@@ -18,7 +18,7 @@ from DeepImagingLib import __version__
 from DeepImagingLib.bundles import Bundle, Pipeline, load_bundle
 from DeepImagingLib.errors import BundleError
 from DeepImagingLib.files import digest
-from DeepImagingLib.inference import checks
+from DeepImagingLib.inference import checks, uncertainty
 from DeepImagingLib.inference.device import choose_device
 from DeepImagingLib.inference.inputs import Image, Prepared, gather, label_of, prepare
 from DeepImagingLib.inference.memory import peak_memory
@@ -117,6 +117,29 @@ def plan(
     """
     monitor = Monitor(progress, cancel)
     return foresee(*_started(bundle, inputs, options, monitor, build).arguments(monitor, options))
+
+
+def mean_entropy(
+    bundle: Bundle | str | Path,
+    inputs: Image | Mapping[str, Image],
+    options: Options = DEFAULTS,
+    progress: Callable[[Progress], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+    *,
+    build: Callable[[Bundle, torch.device], Pipeline] = Bundle.build,
+) -> float:
+    """Tell how unsure a segmentation network is of a study, 0 to 1: outline those first of which it is least sure.
+
+    Arguments and errors are those of `run`; of the options, device and region count.
+
+    Example:
+        >>> sorted(scans, key=lambda scan: -mean_entropy("my_model", scan))  # doctest: +SKIP
+    """
+    monitor = Monitor(progress, cancel)
+    start = _started(bundle, inputs, options, monitor, build)
+    return uncertainty.mean_entropy(
+        start.bundle, start.pipeline, gather(start.bundle, start.regions), start.device, monitor
+    )
 
 
 @dataclass(frozen=True)

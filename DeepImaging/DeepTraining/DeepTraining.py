@@ -32,6 +32,7 @@ from DeepImagingLib.hosts.training import EXAMPLES, CheckTraining, KeepBest, Ord
 from DeepImagingPanel import runner
 from DeepImagingPanel.close_question import CloseQuestion
 from DeepImagingPanel.module import PanelModule
+from DeepImagingPanel.next_scans import NextScans
 from DeepImagingPanel.parameters import Device
 from DeepImagingPanel.texts import asPlain
 from DeepImagingPanel.training_curve import TrainingCurve
@@ -129,6 +130,7 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.casesTable.setHorizontalHeaderLabels([_("Scan"), _("Segmentation")])
         self.ui.casesTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
         self.ui.casesTable.verticalHeader().hide()
+        self.next = NextScans(self.ui, self._chosenModel, self._lookAtScene)
         self._connect()
         self._forget()
         window = slicer.util.mainWindow()
@@ -141,7 +143,7 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.dataPath.connect("currentPathChanged(QString)", lambda _path: self._changed())
         ui.labelsEdit.connect("textChanged(QString)", lambda _text: self._changed())
         ui.nameEdit.connect("textChanged(QString)", lambda _text: self._changed())
-        ui.baseSelector.connect("currentIndexChanged(int)", lambda _index: self._changed())
+        ui.baseSelector.connect("currentIndexChanged(int)", lambda _index: (self._changed(), self.next.lookAtScene()))
         ui.keepOldCheckBox.connect("toggled(bool)", lambda _on: self._changed())
         ui.minutesSpinBox.connect("valueChanged(int)", lambda _value: self._changed())
         ui.epochsSpinBox.connect("valueChanged(int)", lambda _value: self._changed())
@@ -169,6 +171,7 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self) -> None:
         """Let go of the scene and of the runner; what is being trained goes on."""
         runner.unlisten(self.refresh, PURPOSE)
+        self.next.stop()
         if self.closing is not None:
             self.closing.stop()
         self._later.stop()
@@ -192,6 +195,7 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.baseSelector.blockSignals(False)
 
     def _lookAtScene(self) -> None:
+        self.next.lookAtScene()
         found = scene.pairs(slicer.mrmlScene)
         if found == self._pairs and self.ui.casesTable.rowCount == len(found):
             return
@@ -263,6 +267,11 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
         if path:
             runner.current(PURPOSE).do(ExportModel(self._output, Path(path)), self._onExported)
+
+    def _chosenModel(self) -> tuple[str, str]:
+        """Return the model to begin with, "" for none, and where to compute."""
+        base = self._bases[self.ui.baseSelector.currentIndex]
+        return "" if base == SCRATCH else base, list(Device)[self.ui.deviceSelector.currentIndex].value
 
     def _order(self) -> Order:
         """Return what is chosen; scans of the scene are written for it.
@@ -361,6 +370,19 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if handle.done:
             self._say(str(handle.error or _("The model is in the list of models now.")))
             self._lookAtModels()
+            if handle.error is None:
+                self._goOnFrom(handle.result().name)
+
+    def _goOnFrom(self, name: str) -> None:
+        """Choose a model to begin the next training with, and propose a name for that one."""
+        ui = self.ui
+        for widget in (ui.baseSelector, ui.nameEdit):
+            widget.blockSignals(True)  # the result stays in sight
+        ui.baseSelector.currentIndex = self._bases.index(name)
+        ui.nameEdit.text = _following(name)
+        for widget in (ui.baseSelector, ui.nameEdit):
+            widget.blockSignals(False)
+        self.next.lookAtScene()
 
     def _onExported(self, handle: Handle) -> None:
         if handle.done:
@@ -434,6 +456,12 @@ def _stage(told: Any) -> str:
     if told.seconds_left is None or told.seconds_left < 1:
         return _("{stage} …").format(stage=stage)
     return _("{stage}, about {count} min left").format(stage=stage, count=max(1, round(told.seconds_left / 60)))
+
+
+def _following(name: str) -> str:
+    """Return "stones 2" for "stones", "stones 3" for that."""
+    stem, _space, number = name.rpartition(" ")
+    return f"{stem} {int(number) + 1}" if stem and number.isdigit() else f"{name} 2"
 
 
 class DeepTrainingTest(ScriptedLoadableModuleTest):

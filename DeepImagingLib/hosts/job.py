@@ -115,6 +115,18 @@ class PlanJob(_OnImages):
         )
 
 
+@dataclass(frozen=True)
+class EntropyJob(_OnImages):
+    """How unsure a model is of a study."""
+
+    def perform(self, context: Context) -> float:
+        """Measure it; raises what `DeepImagingLib.road.mean_entropy` raises."""
+        bundle, images = self._taken(context)
+        from DeepImagingLib.road import mean_entropy
+
+        return mean_entropy(bundle, images, self.options, context.progress, context.cancel, build=context.models.build)
+
+
 def _images(inputs: Any) -> Any:
     """Return images (C, I, J, K) for what came as voxels or as files."""
     from DeepImagingLib import files

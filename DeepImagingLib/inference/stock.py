@@ -36,15 +36,23 @@ def run_as_it_is(
 
     prepared = data[bundle.input_key]
     with monitor.stage("Network"):
-        pipeline.network.to(device)  # an earlier run may have left it elsewhere
-        output = pipeline.inferer(prepared.to(device)[None], watched(pipeline.network, monitor, calls))
-        _check_finite(output)
+        output = network_output(pipeline, prepared, device, monitor, calls)
     with monitor.stage("Post-processing"):
         # As MONAI's evaluator hands them on: without the batch axis, the geometry of the network's input.
         affine = prepared.affine if isinstance(prepared, MetaTensor) else None
         plain = output[0].as_tensor() if isinstance(output, MetaTensor) else output[0]
         del output
         return pipeline.postprocessing({**data, bundle.pred_key: MetaTensor(plain, affine=affine)})[bundle.pred_key]
+
+
+def network_output(
+    pipeline: Pipeline, prepared: torch.Tensor, device: torch.device, monitor: Monitor, calls: int
+) -> torch.Tensor:
+    """Return what the bundle's inferer makes of one image (C, I, J, K): (1, K, ...); arguments as of `run_as_it_is`."""
+    pipeline.network.to(device)  # an earlier run may have left it elsewhere
+    output: torch.Tensor = pipeline.inferer(prepared.to(device)[None], watched(pipeline.network, monitor, calls))
+    _check_finite(output)
+    return output
 
 
 def watched(network: Callable[..., Any], monitor: Monitor, total: int) -> Callable[..., Any]:

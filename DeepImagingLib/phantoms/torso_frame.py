@@ -19,7 +19,7 @@ SACRUM_Z = 88.0
 """Where the sacrum ends and the lumbar spine begins."""
 
 BACK_Z, BACK_SHARE = (90, 180, 350, 450, 530), (0, 1, 1, 0.6, 0.1)
-"""Where the ribs reach back beside the spine: liver, spleen and lungs lie up to 45 to 70 mm behind its bodies' centres."""
+"""Where the ribs reach back beside the spine: liver and lungs lie up to 45 to 70 mm behind its bodies' centres."""
 
 LEVELS_MM = (35, 35, 35, 35, 34, 29, 28, 26.5, 25.5, 25, 24.5, 24, 23.5, 22.5, 21.5, 20.5, 19.5, 18, 17, 17, 17, 17, 18)
 """Height of each vertebra with the disc below it, L5 to L1, T12 to T1 and C7 to C2 (Panjabi et al., Spine 1991-92)."""

@@ -6,7 +6,7 @@ Widgets don't live here.
 
 from DeepImagingLib.scene.export import ResultExport
 from DeepImagingLib.scene.host import available, host
-from DeepImagingLib.scene.labelled import pairs, segment_names, write_labelled
+from DeepImagingLib.scene.labelled import drafts, learn_from, pairs, segment_names, write_labelled
 from DeepImagingLib.scene.region import region
 from DeepImagingLib.scene.removal import probability_volumes, remove
 from DeepImagingLib.scene.saving import export_segmentation
@@ -21,8 +21,10 @@ __all__ = [
     "add_volume",
     "available",
     "changed_since",
+    "drafts",
     "export_segmentation",
     "host",
+    "learn_from",
     "pairs",
     "probability_volumes",
     "read",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,58 @@ import numpy as np
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.files import failed_writing
+from DeepImagingLib.scene.removal import RESULT_REFERENCE, RUN_ATTRIBUTE
 from DeepImagingLib.scene.saving import export_segmentation
-from DeepImagingLib.scene.volumes import is_volume, read
+from DeepImagingLib.scene.volumes import read
 
 _FILLING = re.compile(r"segmentation|segments|segment|labels|label|seg|mask|image|volume|scan|[\W_]+", re.IGNORECASE)
 
 
-def pairs(scene: Any) -> list[tuple[Any, Any]]:
-    """Return each volume node that has a segmentation node, with it.
+LEARN_ATTRIBUTE = "DeepImaging.Learn"
+"""Attribute of a segmentation that a model made and somebody mended: it may be learnt from."""
 
-    A segmentation belongs to the volume it was drawn on; where that isn't known, to the one whose name is the same but
-    for words such as "segmentation" and "label".
+
+def pairs(scene: Any) -> list[tuple[Any, Any]]:
+    """Return each volume node that has a segmentation node to learn from, with it.
+
+    What a model made is not learnt from before somebody has looked at it, see `learn_from`. A segmentation belongs to
+    the volume it was drawn on; where that isn't known, to the one whose name is the same but for words such as
+    "segmentation" and "label".
     """
-    volumes = [node for node in _nodes(scene, "vtkMRMLScalarVolumeNode") if is_volume(node)]
+    return _paired(scene, lambda segmentation: not _is_draft(segmentation))
+
+
+def drafts(scene: Any) -> list[tuple[Any, Any]]:
+    """Return each volume node without a segmentation to learn from, with what a model made of it, or None."""
+    learnt = {volume.GetID() for volume, _segmentation in pairs(scene)}
+    made = {volume.GetID(): segmentation for volume, segmentation in _paired(scene, _is_draft)}
+    left = [volume for volume in _volumes(scene) if volume.GetID() not in learnt]
+    return [(volume, made.get(volume.GetID())) for volume in left]
+
+
+def learn_from(segmentation: Any) -> None:
+    """Have a segmentation that a model made count as one to learn from: somebody has mended it."""
+    segmentation.SetAttribute(LEARN_ATTRIBUTE, "1")
+
+
+def _is_draft(segmentation: Any) -> bool:
+    return bool(segmentation.GetAttribute(RUN_ATTRIBUTE)) and not segmentation.GetAttribute(LEARN_ATTRIBUTE)
+
+
+def _volumes(scene: Any) -> list[Any]:
+    """Return the scans of a scene: no label maps, and no probabilities that a model gave."""
+    nodes = _nodes(scene, "vtkMRMLScalarVolumeNode")
+    return [
+        node
+        for node in nodes
+        if not node.IsA("vtkMRMLLabelMapVolumeNode") and node.GetNodeReference(RESULT_REFERENCE) is None
+    ]
+
+
+def _paired(scene: Any, wanted: Callable[[Any], bool]) -> list[tuple[Any, Any]]:
+    volumes = _volumes(scene)
     found: dict[str, tuple[Any, Any]] = {}
-    for segmentation in _nodes(scene, "vtkMRMLSegmentationNode"):
+    for segmentation in filter(wanted, _nodes(scene, "vtkMRMLSegmentationNode")):
         source = segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
         named = (one for one in volumes if _stem(one) == _stem(segmentation))
         volume = source if source in volumes else next(named, None)

@@ -124,7 +124,8 @@ class Draft:
         parts = {case.label: case.split for case in dataset.cases}
         splits = {part: [one.sha256 for one in facts if parts[one.case.label] == part] for part in SPLITS}
         modality = self.base.modality if self.base else guessed_modality(facts)
-        return composing.metadata(self.labels, dataset.channels, modality, self.train["patch"], splits, self.base)
+        name = self.assignment.output.absolute().name
+        return composing.metadata(name, self.labels, dataset.channels, modality, self.train["patch"], splits, self.base)
 
 
 def draft(assignment: Assignment, tell: Callable[[float], None] = lambda _: None) -> Draft:

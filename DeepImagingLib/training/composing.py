@@ -207,6 +207,7 @@ def _of_the_image(step: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def metadata(
+    name: str,
     labels: Sequence[str],
     channels: Sequence[str],
     modality: str,
@@ -217,6 +218,7 @@ def metadata(
     """Return what `metadata.json` says, before there is anything measured.
 
     Args:
+        name: That lists of models show.
         labels: Of the network, the background first.
         channels: Of the image.
         modality: As "CT".
@@ -235,7 +237,7 @@ def metadata(
         "changelog": {
             "0.1.0": f"trained on labelled scans, from {base.name + ' ' + base.version if base else 'scratch'}"
         },
-        "name": f"{found[:60]} in {modality}",
+        "name": name,
         "task": f"Segmentation of {found}",
         "description": f"Segmentation of {found} in {modality}, trained on {sum(map(len, splits.values()))} scans.",
         "intended_use": "Research only; not for clinical use",

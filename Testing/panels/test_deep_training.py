@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel
@@ -18,6 +19,7 @@ pytest.importorskip("PySide6", reason="panels need PySide6")
 
 from DeepImagingLib import run
 from DeepImagingLib.bundles import list_bundles, user_model_folder
+from Testing.bundles.make_bundles import write_spleen_like
 from Testing.panels.standins import click, install, load_module, process_events_until, unload_module
 from Testing.training import tiny
 
@@ -42,6 +44,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def one_worker() -> Iterator[None]:
     yield
     runner.discard(PURPOSE)
+    runner.discard()
 
 
 @pytest.fixture
@@ -123,6 +126,7 @@ def test_a_model_is_trained_used_and_exported(
     (bundle,) = [path for path in list_bundles() if path.name == "my model"]
     result = run(bundle, files / "images" / "secret0.nii.gz")
     assert [segment.name for segment in result.segments] == ["stone", "spleen"]
+    assert panel.ui.baseSelector.currentText == "my model" and panel.ui.nameEdit.text == "my model 2"
     monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *_: str(tmp_path / "mine.zip"))
     click(panel.ui.exportButton)
     process_events_until(lambda: "was written" in panel.ui.messageLabel.text, 60)
@@ -143,6 +147,73 @@ def test_a_stopped_training_keeps_the_best_so_far(panel: Any, drawn: list) -> No
     click(panel.ui.startButton)
     process_events_until(lambda: settled(panel), 60)
     assert "mean Dice" in panel.ui.resultLabel.text, panel.ui.messageLabel.text
+
+
+class TestNextScans:
+    @pytest.fixture
+    def scans(self, panel: Any, drawn: list) -> list[Any]:
+        """Four scans, two of which nobody has outlined yet, and a model that outlines them."""
+        write_spleen_like(user_model_folder() / "spleens")
+        panel.enter()
+        panel.ui.baseSelector.currentIndex = panel._bases.index("spleens")
+        panel.ui.deviceSelector.currentIndex = 1
+        for _volume, segmentation in drawn[2:]:
+            slicer.mrmlScene.RemoveNode(segmentation)
+        process_events_until(lambda: panel.ui.casesTable.rowCount == 2)
+        return [volume for volume, _segmentation in drawn]
+
+    def column(self, panel: Any, number: int) -> list[str]:
+        table = panel.ui.nextTable
+        return [table.item(row, number).text() for row in range(table.rowCount)]
+
+    def test_are_those_without_an_outline(self, panel: Any, scans: list) -> None:
+        assert self.column(panel, 0) == ["Patient 2", "Patient 3"]
+        assert panel.ui.rankButton.enabled and panel.ui.outlineButton.enabled
+        assert not panel.ui.mendButton.enabled and not panel.ui.addButton.enabled
+        panel.ui.baseSelector.currentIndex = panel.ui.baseSelector.count - 1
+        assert not panel.ui.outlineButton.enabled and "Choose a model" in panel.ui.nextLabel.text
+
+    def test_are_ranked_by_how_unsure_the_model_is(self, panel: Any, scans: list) -> None:
+        click(panel.ui.rankButton)
+        assert panel.ui.nextLabel.text == "Looking at Patient 2 …"
+        process_events_until(lambda: not panel.ui.nextLabel.text, 60)
+        shares = [int(text.removesuffix(" %")) for text in self.column(panel, 1)]
+        assert len(shares) == 2 and shares == sorted(shares, reverse=True) and shares[0] > 0
+        assert not runner.current().runs, "ranking leaves no result behind"
+
+    def test_what_the_model_outlined_is_learnt_from_once_it_is_added(
+        self, panel: Any, scans: list, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shown: list[Any] = []
+        editor = SimpleNamespace(setSegmentationNode=shown.append, setSourceVolumeNode=shown.append)
+        module = SimpleNamespace(
+            widgetRepresentation=lambda: SimpleNamespace(self=lambda: SimpleNamespace(editor=editor))
+        )
+        monkeypatch.setattr(slicer.modules, "segmenteditor", module, raising=False)
+        monkeypatch.setattr(slicer.util, "selectModule", shown.append, raising=False)
+        panel.ui.nextTable.selectRow(1)
+        click(panel.ui.outlineButton)
+        process_events_until(lambda: panel.ui.addButton.enabled, 60)
+        assert panel.chosenPairs() and scans[3] not in dict(panel.chosenPairs()), "nobody has looked at it yet"
+        click(panel.ui.mendButton)
+        outline = panel.next.selected[1]
+        assert shown == ["SegmentEditor", outline, scans[3]]
+        click(panel.ui.addButton)
+        assert (scans[3], outline) in panel.chosenPairs()
+        assert self.column(panel, 0) == ["Patient 2"]
+
+    def test_a_scan_that_goes_meanwhile_is_left_out(self, panel: Any, scans: list) -> None:
+        click(panel.ui.rankButton)
+        slicer.mrmlScene.RemoveNode(scans[3])
+        process_events_until(lambda: not panel.ui.nextLabel.text, 60)
+        assert self.column(panel, 0) == ["Patient 2"]
+
+    def test_ranking_can_be_stopped(self, panel: Any, scans: list) -> None:
+        click(panel.ui.rankButton)
+        assert panel.ui.rankButton.text == "Stop"
+        click(panel.ui.rankButton)
+        process_events_until(lambda: panel.ui.rankButton.text != "Stop", 60)
+        assert self.column(panel, 1)[1] == "–"
 
 
 def test_closing_asks_while_a_model_is_being_trained(panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:

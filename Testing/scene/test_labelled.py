@@ -13,6 +13,7 @@ from monai.data import MetaTensor
 from DeepImagingLib import scene
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.results import Segment, Segmentation
+from DeepImagingLib.scene.labelled import LEARN_ATTRIBUTE
 from DeepImagingLib.training.cases import inspect, load_case, read_dataset
 
 AFFINE = np.array([[0, -2, 0, 30.0], [1.5, 0, 0, -20.0], [0, 0, 3, 5.0], [0, 0, 0, 1]])
@@ -30,7 +31,23 @@ def drawn_on(reference: Any, *names: str) -> Any:
     segments = tuple(
         Segment(id=name, name=name, layer=0, value=value, color=(1, 0, 0)) for value, name in enumerate(names, 1)
     )
-    return scene.show(Segmentation(layers=layers, affine=AFFINE, segments=segments), reference, surface=False)
+    node = scene.show(Segmentation(layers=layers, affine=AFFINE, segments=segments), reference, surface=False)
+    scene.learn_from(node)
+    return node
+
+
+def test_what_a_model_made_is_learnt_from_once_somebody_says_so(mrml: Any) -> None:
+    first, second = add(mrml, "one"), add(mrml, "two")
+    drawn = drawn_on(first, "liver")
+    drawn.RemoveAttribute(LEARN_ATTRIBUTE)
+    assert scene.pairs(mrml) == [] and scene.drafts(mrml) == [(first, drawn), (second, None)]
+    scene.learn_from(drawn)
+    assert scene.pairs(mrml) == [(first, drawn)] and scene.drafts(mrml) == [(second, None)]
+
+
+def test_label_maps_are_no_scans(mrml: Any) -> None:
+    mrml.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    assert scene.drafts(mrml) == []
 
 
 def test_a_segmentation_belongs_to_the_volume_it_was_drawn_on(mrml: Any) -> None:
