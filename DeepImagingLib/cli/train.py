@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,13 +47,17 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def train(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
-    """Train and tell where the bundle is."""
+    """Train and tell where the bundle is; of the processes that torchrun starts, the first one tells."""
     from DeepImagingLib.inference.device import choose_device
+    from DeepImagingLib.training.ranks import Ranks
 
-    device = _checked(parsed.device, choose_device)
     if bool(parsed.data) == bool(parsed.recipe):
         raise InputError("Name either a recipe to train by, or your own scans with --data and --from.")
-    return _train_on_scans(parsed, device, interrupt) if parsed.data else _train_by_recipe(parsed, device, interrupt)
+    ranks = Ranks()
+    ranks.join()
+    device = _checked(parsed.device, choose_device)
+    with nullcontext() if ranks.leads else redirect_stdout(None):
+        return (_train_on_scans if parsed.data else _train_by_recipe)(parsed, device, interrupt)
 
 
 def _train_by_recipe(parsed: argparse.Namespace, device: str, interrupt: Interrupt) -> int:

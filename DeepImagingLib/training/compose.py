@@ -17,6 +17,7 @@ from DeepImagingLib.training.cases.dataset import SPLITS
 from DeepImagingLib.training.cases.stored import resolved, stored_dataset, write_dataset
 from DeepImagingLib.training.continued import OUTPUTS, window_settings
 from DeepImagingLib.training.planning import Choice, Plan, guessed_modality, plan_from, plan_scratch
+from DeepImagingLib.training.ranks import Ranks
 from DeepImagingLib.training.recipe import Recipe
 from DeepImagingLib.training.trainer import Trainer
 from DeepImagingLib.training.transfer import Transfer, head_axes, transfer
@@ -93,14 +94,12 @@ class Draft:
             InputError: The output folder can't be used, or holds something else.
             BundleError: The recipe can't be made.
         """
-        assignment = self.assignment
+        assignment, ranks = self.assignment, Ranks()
         folder = assignment.output / checkpoint.FOLDER
-        checkpoint.make_folder(assignment.output, folder, assignment.resume)
-        if any(folder.rglob(checkpoint.LAST)) and not self._is_that_of(folder):
-            raise InputError(checkpoint.CHANGED)
-        inference = composing.inference_config(self.train)
-        composing.write_recipe(folder / RECIPE, self.train, inference, self._metadata())
-        write_dataset(assignment.dataset, folder / CASES)
+        ranks.join()
+        with ranks.leader_first():
+            if ranks.leads:
+                self._write(folder)
         of_machine = {
             "output_dir": str(assignment.output.absolute()),
             "start": str(self.base.path) if self.base else None,
@@ -109,6 +108,15 @@ class Draft:
             "resume": assignment.resume,
         }
         return Recipe(folder / RECIPE, self.train).trainer(assignment.device, {**of_machine, **settings})
+
+    def _write(self, folder: Path) -> None:
+        """Write the recipe and the list of cases, unless a training by another lies there."""
+        checkpoint.make_folder(self.assignment.output, folder, self.assignment.resume)
+        if any(folder.rglob(checkpoint.LAST)) and not self._is_that_of(folder):
+            raise InputError(checkpoint.CHANGED)
+        inference = composing.inference_config(self.train)
+        composing.write_recipe(folder / RECIPE, self.train, inference, self._metadata())
+        write_dataset(self.assignment.dataset, folder / CASES)
 
     def _is_that_of(self, folder: Path) -> bool:
         """Tell whether a training was begun with the same recipe and cases; else its files are left alone."""

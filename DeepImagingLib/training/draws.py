@@ -44,10 +44,18 @@ class Shuffled(Dataset[Item]):
 
 
 class From(Sampler[int]):
-    """Numbers without end, from the first that a resumed run has not seen."""
+    """Numbers without end, from the first that a resumed run has not seen.
 
-    def __init__(self, first: int) -> None:
-        self._first = first
+    Args:
+        first: That number.
+        batch: Where several processes share the numbers, each takes so many of them in its turn.
+        share: Which process this is, of how many.
+    """
+
+    def __init__(self, first: int, batch: int = 1, share: tuple[int, int] = (0, 1)) -> None:
+        self._first, self._batch, (self._rank, self._ranks) = first, batch, share
 
     def __iter__(self) -> Iterator[int]:
-        return itertools.count(self._first)
+        turn = self._batch * self._ranks
+        for start in itertools.count(self._first + self._rank * self._batch, turn):
+            yield from range(start, start + self._batch)

@@ -26,6 +26,7 @@ from DeepImagingLib.training.examples import draw_examples
 from DeepImagingLib.training.pace import Pace
 from DeepImagingLib.training.precision import Loss, autocast, half_pays, laid_out, lay_out
 from DeepImagingLib.training.publish import publish_best
+from DeepImagingLib.training.ranks import Ranks
 from DeepImagingLib.training.stages import Stage
 from DeepImagingLib.training.validate import MEAN, Inferer, Items, Scores, measure
 
@@ -41,6 +42,9 @@ CLOSING_SECONDS = 5.0  # kept for writing the bundle when a deadline is near
 @dataclass
 class Trainer:
     """Trains a network and leaves a bundle; a config makes it, and its `run` calls `run`.
+
+    Processes that `torchrun` starts train together: each takes `batch_size` items of a step, the first of them measures
+    and writes.
 
     Attributes:
         network: On `device`.
@@ -106,6 +110,7 @@ class Trainer:
     title: str = "training"
     made_of: str = ""
     saved: int = field(default=0, init=False)
+    _ranks: Ranks = field(default_factory=Ranks, init=False, repr=False)
 
     def run(self, monitor: Monitor | None = None) -> Path:
         """Train, and write the bundle; returns its folder.
@@ -121,12 +126,16 @@ class Trainer:
         self._deadline = begun + 60 * self.minutes if self.minutes is not None else None
         self._device = torch.device(self.device)
         self._names = {int(number): name for number, name in self.labels.items()}
-        self._open()
+        self._ranks.join()
+        with self._ranks.leader_first():
+            self._open()
         try:
-            self._prepare()
+            with self._ranks.leader_first():
+                self._prepare()
             self._start(self._run_before())
+            self._ranks.wait()  # who writes the first checkpoint must not be taken for one that goes on
             self._clock = Clock(self.course.seconds)
-            if not self.was_begun:
+            if not self._goes_on:
                 self._validate()  # a recipe that can't be validated should fail now, and not in an hour
                 self._save()
             with self._monitor.stage(self.title):
@@ -138,7 +147,10 @@ class Trainer:
             raise CancelledError(
                 f"The {kept.title} was stopped after {kept.saved} steps; go on with --resume."
             ) from error
-        return self._publish() if self.bundle else self._folder
+        if self.bundle and self._ranks.leads:
+            self._publish()
+        self._ranks.wait()
+        return Path(self.output) if self.bundle else self._folder
 
     @property
     def was_begun(self) -> bool:
@@ -173,7 +185,7 @@ class Trainer:
             raise InputError(f"There is no training in {self.minutes:g} minutes; give it some more.")
         if self.bundle and not (Path(self.bundle) / "configs").is_dir():
             raise InputError(f"{self.bundle} is no bundle's folder; name that of the recipe (`bundle_root`).")
-        checkpoint.make_folder(Path(self.output), self._folder, self.resume)
+        checkpoint.make_folder(Path(self.output), self._folder, self.resume or not self._ranks.leads)
         if self.made_of:
             checkpoint.check_origin(self._folder, self.made_of)
         if self.was_begun:
@@ -199,7 +211,8 @@ class Trainer:
 
     def _start(self, earlier: dict[str, Any]) -> None:
         """Begin anew, or where the last checkpoint was written."""
-        saved = checkpoint.load(self._checkpoint) if self.was_begun else None
+        self._goes_on = self.was_begun
+        saved = checkpoint.load(self._checkpoint) if self._goes_on else None
         half = saved["course"]["half"] if saved else self._chosen_precision()
         self.course = Course(Pace(self.steps, self.steps), half, earlier=earlier)
         lay_out(self.network, half, self._first().dim())
@@ -275,7 +288,11 @@ class Trainer:
         loader = DataLoader(
             self.data,
             self.batch_size,
-            sampler=From(first * self.batch_size * self.accumulate),
+            sampler=From(
+                first * self.batch_size * self.accumulate * self._ranks.count,
+                self.batch_size,
+                (self._ranks.rank, self._ranks.count),
+            ),
             num_workers=self.workers,
             collate_fn=list_data_collate,
             pin_memory=self._device.type == "cuda",
@@ -290,6 +307,7 @@ class Trainer:
         course = self.course
         self.optimizer.zero_grad()
         loss = sum(self._backward(batch) for batch in batches) / len(batches)
+        self._ranks.average_gradients(self.network)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
         finite = bool(torch.isfinite(norm))
         if finite:
@@ -314,12 +332,15 @@ class Trainer:
 
     def _fit_pace(self, done: int) -> None:
         """Have the run end when its time does: as many steps as fit beside the validations."""
-        if self._deadline is None:
-            return
-        validation = self.course.validation_seconds
-        a_step = self._clock.of_steps() / done + validation / self.validate_every
-        left = self._deadline - time.monotonic() - validation - CLOSING_SECONDS
-        self.course.pace.refit(self.course.step, left / a_step)
+        course = self.course
+        if self._deadline is not None:
+            a_step = self._clock.of_steps() / done + course.validation_seconds / self.validate_every
+            left = self._deadline - time.monotonic() - course.validation_seconds - CLOSING_SECONDS
+            course.pace.refit(course.step, left / a_step)
+        if self._ranks.count > 1:
+            pace = course.pace
+            told = self._ranks.agreed((pace.total, pace.since, pace.gone, course.fruitless), self._device)
+            pace.total, pace.since, pace.gone, course.fruitless = int(told[0]), int(told[1]), told[2], int(told[3])
 
     @property
     def _learning_rate(self) -> float:
@@ -328,6 +349,8 @@ class Trainer:
     # --- validation ---
 
     def _validate(self) -> None:
+        if not self._ranks.leads:
+            return
         course = self.course
         if not course.rows or course.rows[-1]["step"] != course.step:
             course.add_row(self._learning_rate)
@@ -357,6 +380,8 @@ class Trainer:
     # --- state ---
 
     def _save(self) -> None:
+        if not self._ranks.leads:
+            return
         state = {
             "made_of": self._made_of,
             "course": self.course.as_plain(),
@@ -373,7 +398,8 @@ class Trainer:
     @property
     def _made_of(self) -> list[str]:
         """What must be the same where a training goes on."""
-        return [type(self.optimizer).__name__, type(self.lr_scheduler).__name__, str(self.steps)]
+        processes = [str(self._ranks.count)] if self._ranks.count > 1 else []
+        return [type(self.optimizer).__name__, type(self.lr_scheduler).__name__, str(self.steps), *processes]
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         changed = InputError(checkpoint.CHANGED)
@@ -402,18 +428,17 @@ class Trainer:
             "skipped_steps": course.skipped,
             "minutes": round(course.seconds / 60, 1),
             "seed": self.seed,
-            "batch_size": self.batch_size * self.accumulate,
+            "batch_size": self.batch_size * self.accumulate * self._ranks.count,
             "precision": "bfloat16" if course.half else "float32",
             "device": self._device.type,
             "threads": torch.get_num_threads(),
             **course.earlier,
         }
 
-    def _publish(self) -> Path:
+    def _publish(self) -> None:
         assert self.bundle
         with self._monitor.stage("writing the bundle"):
             publish_best(Path(self.bundle), Path(self.output), self._facts, self.course.rows)
-        return Path(self.output)
 
 
 def _spread(scores: Scores, cases: Items) -> dict[str, Any]:
