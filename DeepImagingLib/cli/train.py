@@ -77,6 +77,7 @@ def _train_on_scans(parsed: argparse.Namespace, device: str, interrupt: Interrup
     from DeepImagingLib.inference.progress import Monitor
     from DeepImagingLib.training.cases import parse_labels, read_dataset
     from DeepImagingLib.training.compose import Assignment, draft
+    from DeepImagingLib.training.cost import costs
 
     if not (parsed.start and parsed.output):
         raise InputError("Say what to begin with (--from BUNDLE, or --from scratch) and where to put it (--output).")
@@ -91,6 +92,8 @@ def _train_on_scans(parsed: argparse.Namespace, device: str, interrupt: Interrup
             drafted = draft(Assignment(dataset, parsed.start, Path(parsed.output), *way), monitor.update)
     _tell(drafted)
     if parsed.dry_run:
+        for key, choice in costs(drafted, parsed.minutes).items():
+            print(f"{key}: {choice.short}  ({choice.reason})")
         return 0
     given = {"minutes": parsed.minutes} if parsed.minutes is not None else {}
     return _run(drafted.begin(**given), interrupt)

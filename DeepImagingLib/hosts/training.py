@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from DeepImagingLib.training.cases import Case
     from DeepImagingLib.training.compose import Assignment
 
-READING = "Reading the scans"
+READING, TRYING = "Reading the scans", "Trying out a step"
 EXAMPLES = Path("training", "examples.png")
 """Where in a bundle's folder the worst and the best case kept back are drawn."""
 
@@ -90,6 +90,7 @@ class CheckTraining:
         """Look; raises InputError where there is nothing to look at, BundleError where the base can't be used."""
         from DeepImagingLib.training.cases import inspect
         from DeepImagingLib.training.compose import drafted
+        from DeepImagingLib.training.cost import costs
 
         monitor = Monitor(context.progress, context.cancel)
         assignment = _assignment(self.order)
@@ -103,9 +104,11 @@ class CheckTraining:
         if any(fatal for *_, fatal in problems):
             return Outline(_told(assignment.dataset.cases), problems)
         draft = drafted(assignment, inspection)
-        plan = tuple((key, choice.short, choice.reason) for key, choice in draft.plan.items())
+        with monitor.stage(TRYING):
+            plan = {**costs(draft, self.order.minutes), **draft.plan}
+        told = tuple((key, choice.short, choice.reason) for key, choice in plan.items())
         new = draft.transfer.labels if draft.transfer else draft.labels[1:]
-        return Outline(_told(draft.assignment.dataset.cases), problems, plan, draft.labels, new)
+        return Outline(_told(draft.assignment.dataset.cases), problems, told, draft.labels, new)
 
 
 @dataclass(frozen=True)

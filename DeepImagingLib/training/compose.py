@@ -106,6 +106,7 @@ class Draft:
             "trust": assignment.trust,
             "seed": assignment.seed,
             "resume": assignment.resume,
+            "processes": ranks.count,
         }
         return Recipe(folder / RECIPE, self.train).trainer(assignment.device, {**of_machine, **settings})
 

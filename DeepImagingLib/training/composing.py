@@ -54,7 +54,8 @@ def train_config(
         "cache_gb": 4.0,
         **settings,
         "labels": numbered(labels[1:]),
-        "steps": "$max(1, @epochs * len(@train_cases) // (@batch_size * @accumulate))",
+        "processes": 1,
+        "steps": "$max(1, @epochs * len(@train_cases) // (@batch_size * @accumulate * @processes))",
         "network": "$@network_def.to(@device)",
         "loss": {"_target_": "DeepImagingLib.training.PresentDiceCELoss"},
         "optimizer": {

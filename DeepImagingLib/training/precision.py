@@ -38,26 +38,29 @@ def _layout(dims: int) -> torch.memory_format:
 def half_pays(network: torch.nn.Module, loss: Loss, image: torch.Tensor, label: torch.Tensor) -> bool:
     """Tell whether a step is quicker so; the network and torch's random numbers stay as they are."""
     device = image.device
-    if not _has_units(device):
+    if not has_units(device):
         return False
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):
-        full, half = (_seconds(network, loss, image, label, way) for way in (False, True))
+        full, half = (step_seconds(network, loss, image, label, way) for way in (False, True))
     return half < GAIN * full
 
 
-def _has_units(device: torch.device) -> bool:
+def has_units(device: torch.device) -> bool:
+    """Tell whether a device computes in bfloat16 itself."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def _seconds(network: torch.nn.Module, loss: Loss, image: torch.Tensor, label: torch.Tensor, half: bool) -> float:
+def step_seconds(
+    network: torch.nn.Module, loss: Loss, image: torch.Tensor, label: torch.Tensor, half: bool, tries: int = TRIES
+) -> float:
     """Return the time of the quickest of some steps on a copy, after one that prepares what later ones use."""
     trial = deepcopy(network)
     lay_out(trial, half, image.dim())
     seconds = []
-    for _ in range(1 + TRIES):
+    for _ in range(1 + tries):
         begun = time.perf_counter()
         with autocast(image.device, half):
             logits = trial(laid_out(image, half))
@@ -65,4 +68,4 @@ def _seconds(network: torch.nn.Module, loss: Loss, image: torch.Tensor, label: t
         if image.device.type == "cuda":
             torch.cuda.synchronize(image.device)
         seconds.append(time.perf_counter() - begun)
-    return min(seconds[1:])
+    return min(seconds[1:] or seconds)

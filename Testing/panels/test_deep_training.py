@@ -104,7 +104,8 @@ def test_nothing_is_trained_before_the_check(panel: Any, drawn: list) -> None:
     click(panel.ui.checkButton)
     process_events_until(lambda: settled(panel), 60)
     assert panel.ui.startButton.enabled, panel.ui.messageLabel.text
-    assert "3 scans to learn from, 1 kept back" in panel.ui.planText.plainText
+    plan = panel.ui.planText.plainText
+    assert "3 scans to learn from, 1 kept back" in plan and "time: about 1 min" in plan and "memory: about" in plan
     panel.ui.epochsSpinBox.value = 2
     assert not panel.ui.startButton.enabled, "what was checked is no longer what is chosen"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,8 @@ class TestScansOfYourOwn:
         assert code == 0, err
         assert "4 cases (3 train, 1 validation, 0 test)" in out and "stone: in 4" in out
         assert "patch: [16, 16, 16]  (as you set it)" in out and "median" in out
+        assert re.search(r"time: about 1 min  \(\d+ steps, \S+ s a step", out), out
+        assert re.search(r"memory: about \d+\.\d GB of the host's \d+ GB that are free", out)
         assert not output.exists()
         code, out, err = call(capsys, *words)
         assert code == 0, err
