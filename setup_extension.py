@@ -423,7 +423,7 @@ def base_python(venv: Path) -> str:
 
 def install_torch(root: Path, venv: Path, found: List[str], progress: Progress) -> None:
     """Install PyTorch in the build that suits this machine, unless it is there."""
-    wanted = torch_requirement(root)
+    wanted, *beside = torch_requirements(root)
     there = [name for name in found if re.match(re.escape(wanted.replace("==", "-")) + r"(\+|$)", name)]
     if there:
         progress.stage("%s is there" % there[0])
@@ -433,15 +433,15 @@ def install_torch(root: Path, venv: Path, found: List[str], progress: Progress) 
     source, cost = torch_source(platform.system(), has_nvidia(), reachable)
     if cost:
         progress.line("              " + cost)
-    pip_install(root, venv, [wanted] + source, progress)
+    pip_install(root, venv, [wanted] + beside + source, progress)
 
 
-def torch_requirement(root: Path) -> str:
-    """Read PyTorch's pin from pyproject.toml, its only place."""
-    pin = re.search(r'"(torch==[^"]+)"', (root / "pyproject.toml").read_text(encoding="utf-8"))
-    if not pin:
+def torch_requirements(root: Path) -> List[str]:
+    """Read the pins of PyTorch, and of what is built for it, from pyproject.toml, their only place."""
+    pins = re.findall(r'"(torch(?:vision)?==[^"]+)"', (root / "pyproject.toml").read_text(encoding="utf-8"))
+    if not pins or not pins[0].startswith("torch=="):
         raise SetupError("pyproject.toml pins no torch: restore it, then call this again.")
-    return pin.group(1)
+    return list(pins)
 
 
 def finish(root: Path, venv: Path) -> None:

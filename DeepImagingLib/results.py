@@ -150,6 +150,65 @@ class Segmentation:
         return {s.id: float(counts[s.layer][s.value]) * self.voxel_ml for s in self.segments}
 
 
+@dataclass(frozen=True)
+class Detection:
+    """One finding: a box in space.
+
+    Attributes:
+        label: As the bundle spells it.
+        score: The network's own, 0 to 1; comparable within one model only.
+        center: RAS in mm.
+        size: Full lengths of the edges along the box's own axes, in mm.
+        axes: (3, 3), a unit vector in RAS a column: the directions of the input's voxel axes i, j, k.
+        index_box: (i0, j0, k0, i1, j1, k1) in voxels of the input, where a voxel's centre has whole numbers.
+        more: Further numbers the bundle gives for this box, by name.
+    """
+
+    label: str
+    score: float
+    center: tuple[float, float, float]
+    size: tuple[float, float, float]
+    axes: npt.NDArray[np.float64] = field(compare=False)
+    index_box: tuple[float, float, float, float, float, float]
+    more: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def millilitres(self) -> float:
+        """Volume of the ellipsoid that fills the box, in mL."""
+        return float(np.pi / 6 * np.prod(self.size)) / CUBIC_MM_PER_ML
+
+
+@dataclass(frozen=True, repr=False)
+class Detections:
+    """Boxes found in one image, the highest score first.
+
+    Attributes:
+        boxes: All that the detector kept, down to its own lowest score.
+        labels: What it can find, in the bundle's order.
+        threshold: The score from which a box counts as a finding where the user says nothing else.
+        shape, affine: Grid (I, J, K) and (4, 4) IJK→RAS in mm of the input; K = 1 for a picture.
+        provenance: None for boxes that no run made (a reference's).
+        heatmap: Label → (I, J, K) scores of the class in the geometry of the input, of the labels asked for.
+    """
+
+    boxes: tuple[Detection, ...]
+    labels: tuple[str, ...]
+    threshold: float
+    shape: tuple[int, int, int]
+    affine: npt.NDArray[np.float64]
+    provenance: Provenance | None = field(default=None, compare=False)
+    heatmap: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict, compare=False)
+
+    def __repr__(self) -> str:
+        """Tell how many there are."""
+        return f"Detections({len(self.findings)} findings at {self.threshold:g} of {len(self.boxes)} boxes)"
+
+    @property
+    def findings(self) -> tuple[Detection, ...]:
+        """The boxes at or above the threshold."""
+        return tuple(box for box in self.boxes if box.score >= self.threshold)
+
+
 def label_counts(layer: npt.NDArray[np.unsignedinteger[Any]]) -> npt.NDArray[np.int64]:
     """Return how many voxels each value of an 8- or 16-bit layer (I, J, K) has, by value.
 
@@ -161,5 +220,5 @@ def label_counts(layer: npt.NDArray[np.unsignedinteger[Any]]) -> npt.NDArray[np.
     return total
 
 
-Result = Segmentation
-"""What a run answers with; grows into a union as tasks join."""
+Result = Segmentation | Detections
+"""What a run answers with; grows as tasks join."""

@@ -19,15 +19,16 @@ from DeepImagingLib.bundles import Bundle, Pipeline, load_bundle
 from DeepImagingLib.errors import BundleError
 from DeepImagingLib.files import digest
 from DeepImagingLib.inference import checks, uncertainty
+from DeepImagingLib.inference.detect import Boxes, detect, foresee_boxes
 from DeepImagingLib.inference.device import choose_device
 from DeepImagingLib.inference.inputs import Image, Prepared, gather, label_of, prepare
 from DeepImagingLib.inference.memory import peak_memory
 from DeepImagingLib.inference.predict import Prediction, foresee, predict
 from DeepImagingLib.inference.progress import Monitor, Progress
-from DeepImagingLib.inference.region import crop, paste
+from DeepImagingLib.inference.region import corner, crop, paste
 from DeepImagingLib.options import Options
-from DeepImagingLib.results import Provenance, Result, Segmentation
-from DeepImagingLib.tasks import segmentation
+from DeepImagingLib.results import Detections, Provenance, Result, Segmentation
+from DeepImagingLib.tasks import detection, segmentation
 from DeepImagingLib.tasks.groups import add_groups, hide
 from DeepImagingLib.tasks.laterality import laterality_warning
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULTS = Options()
-RUNNABLE = ("segmentation", "unknown")  # metadata that are silent are taken for what most bundles are
+RUNNABLE = ("segmentation", "detection", "unknown")  # metadata that are silent are taken for what most bundles are
 LIBRARIES = ("torch", "monai", "numpy")
 
 
@@ -79,6 +80,13 @@ def run(
     """
     monitor = Monitor(progress, cancel)
     start = _started(bundle, inputs, options, monitor, build)
+    answer = _detected if start.bundle.detector else _segmented
+    result = answer(start, options, monitor)
+    log.info("%s ran in %.1f s", start.bundle.name, sum(monitor.seconds.values()))
+    return result
+
+
+def _segmented(start: _Start, options: Options, monitor: Monitor) -> Segmentation:
     loaded, prepared, wanted = start.bundle, start.prepared, start.wanted
     prediction = predict(*start.arguments(monitor, options))
     affine = np.asarray(prepared.reference.affine, dtype=np.float64)
@@ -92,10 +100,35 @@ def run(
             name: prediction.volumes[channel] for name, channel in wanted.items() if channel in prediction.volumes
         }
         probability = {name: _whole(volume[None], prepared, options, loaded)[0] for name, volume in volumes.items()}
-    log.info("%s ran on %s in %.1f s", loaded.name, prediction.device, sum(monitor.seconds.values()))
     notes = (*loaded.notes, *prepared.notes, *prediction.notes, *([sides] if sides else []))
     provenance = _provenance(loaded, prepared.by_name, options, prediction, monitor.seconds, notes)
     return Segmentation(layers, affine, segments, exclusive, provenance, probability)
+
+
+def _detected(start: _Start, options: Options, monitor: Monitor) -> Detections:
+    loaded, prepared, pipeline = start.bundle, start.prepared, start.pipeline
+    names = _classes(start)
+    shown = detection.classes_of(options.probabilities, names)
+    found = detect(loaded, pipeline, gather(loaded, start.regions), start.device, monitor, options, shown)
+    affine = np.asarray(prepared.reference.affine, dtype=np.float64)
+    with monitor.stage("Collecting"):
+        corners = found.corners + corner(options.roi)
+        boxes = detection.decode(corners, found.scores, found.classes, names, affine)
+        region = next(iter(start.regions.values())).shape[1:]
+        heatmaps = {
+            names[number]: _whole(heat.reshape(1, *region), prepared, options, loaded)[0]
+            for number, heat in found.heatmaps.items()
+        }
+    notes = (*loaded.notes, *prepared.notes, *found.notes)
+    provenance = _provenance(loaded, prepared.by_name, options, found, monitor.seconds, notes)
+    i, j, k = (*prepared.reference.shape[1:], 1)[:3]
+    return Detections(boxes, names, loaded.score_threshold, (i, j, k), affine, provenance, heatmaps)
+
+
+def _classes(start: _Start) -> tuple[str, ...]:
+    """Return the names of what a detector finds."""
+    count = start.pipeline.detector.parts.num_classes if start.pipeline.detector else 0
+    return detection.class_names(start.bundle.labels, count)
 
 
 def plan(
@@ -116,7 +149,12 @@ def plan(
         '27 windows on cpu, 4 at once, bfloat16 precision, 0.9 GB of 13.2 GB of memory, about 6 s.'
     """
     monitor = Monitor(progress, cancel)
-    return foresee(*_started(bundle, inputs, options, monitor, build).arguments(monitor, options))
+    start = _started(bundle, inputs, options, monitor, build)
+    if start.bundle.detector:
+        images = gather(start.bundle, start.regions)
+        shown = detection.classes_of(options.probabilities, _classes(start))
+        return foresee_boxes(start.bundle, start.pipeline, images, start.device, monitor, options, shown)
+    return foresee(*start.arguments(monitor, options))
 
 
 def mean_entropy(
@@ -170,8 +208,12 @@ def _started(
     """Read and check what a run is given, and build the bundle."""
     loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     if loaded.task not in RUNNABLE:
-        raise BundleError(f"The bundle {loaded.name!r} is for {loaded.task}; this version runs segmentation bundles.")
-    wanted = segmentation.channels_of(options.probabilities, loaded.labels)
+        raise BundleError(
+            f"The bundle {loaded.name!r} is for {loaded.task}; this version runs segmentation and detection."
+        )
+    if loaded.task == "detection" and not loaded.detector:
+        raise BundleError(f"The bundle {loaded.name!r} has no RetinaNetDetector; other detectors can't be run.")
+    wanted = {} if loaded.detector else segmentation.channels_of(options.probabilities, loaded.labels)
     with monitor.stage("Checking the input"):
         prepared = prepare(loaded, inputs)
         regions = {name: crop(image, options.roi) for name, image in prepared.by_name.items()}
@@ -196,7 +238,7 @@ def _provenance(
     bundle: Bundle,
     images: Mapping[str, MetaTensor],
     options: Options,
-    prediction: Prediction,
+    prediction: Prediction | Boxes,
     seconds: Mapping[str, float],
     notes: tuple[str, ...],
 ) -> Provenance:

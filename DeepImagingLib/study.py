@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.options import Options
+from DeepImagingLib.results import Detections
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
     from DeepImagingLib.inference.progress import Monitor
     from DeepImagingLib.results import Result
 
-SCENE_ENDINGS = (".mrb", ".png")
-FILE_ENDINGS = (".seg.nrrd", ".nii.gz", ".json")
-ENDINGS = FILE_ENDINGS + SCENE_ENDINGS
 REPORT = ".json"
+SEGMENTATION_ENDINGS = (".seg.nrrd", ".nii.gz", REPORT, ".mrb", ".png")
+DETECTION_ENDINGS = (".csv", ".mrk.json", REPORT, ".mrb", ".png")
+ENDINGS = tuple(dict.fromkeys((".mrk.json", *SEGMENTATION_ENDINGS, *DETECTION_ENDINGS)))
+"""All there are; of two that a name has, the longer one comes first."""
 UNNAMED = "scan"
 """The name of an image that the user gave none."""
 
@@ -53,8 +55,8 @@ class Summary:
     """What a study tells of its result; the voxels are in the files.
 
     Attributes:
-        report: As `files.report` gives it.
-        millilitres: Volume of each segment by its id.
+        report: As `files.report` gives it, or of a detector `files.findings_report`.
+        millilitres: Volume of each segment by its id; none of a detector's boxes.
         written: For each output, the names of the files that it became: itself, or one a segment where these overlap,
             and those of groups and probability volumes.
     """
@@ -120,7 +122,10 @@ class StudyJob:
         bundle, images, options = self._taken(context, monitor)
         result = run(bundle, _given(images), options, context.progress, context.cancel, build=context.models.build)
         result, written = self._write(result, images, bundle, monitor)
-        return Summary(files.report(result), result.millilitres(), tuple(written[path] for path in self.outputs))
+        names = tuple(written[path] for path in self.outputs)
+        if isinstance(result, Detections):
+            return Summary(files.findings_report(result), {}, names)
+        return Summary(files.report(result), result.millilitres(), names)
 
     def _taken(self, context: Context, monitor: Monitor) -> tuple[Bundle, dict[str, MetaTensor], Options]:
         """Return the bundle, the images, and the options with the region."""
@@ -129,7 +134,9 @@ class StudyJob:
 
         with monitor.stage("Reading the model"):
             bundle = context.models.load(self.model, self.trust)
-            channels_of(self.options.probabilities, bundle.labels)  # a wrong name is told before a scan is read
+            check_outputs(self.outputs, bundle)
+            if not bundle.detector:
+                channels_of(self.options.probabilities, bundle.labels)  # a wrong name is told before a scan is read
         images = self._read(monitor)
         options = self.options
         if self.region is not None:
@@ -241,11 +248,22 @@ def checked_output(path: Path, sources: Sequence[Path] = ()) -> Path:
     path = _absolute(path)
     if _is_input(path, sources):
         raise InputError(f"The output {path.name!r} would replace an input; give it another name.")
-    if ending_of(path) == ".mrb":
+    if ending_of(path) in (".mrb", ".mrk.json"):
         from DeepImagingLib.scene.host import require
 
         require()
     return path
+
+
+def check_outputs(paths: Sequence[Path], bundle: Bundle) -> None:
+    """Raise InputError where a bundle's answers can't be written to one of the files."""
+    endings = DETECTION_ENDINGS if bundle.detector else SEGMENTATION_ENDINGS
+    other = [path.name for path in paths if ending_of(path) not in endings]
+    if other:
+        finds = "boxes" if bundle.detector else "segments"
+        raise InputError(
+            f"The bundle {bundle.name!r} finds {finds}, which {other[0]!r} can't hold; write {', '.join(endings)}."
+        )
 
 
 def _is_input(path: Path, sources: Sequence[Path]) -> bool:
@@ -261,10 +279,18 @@ def _is_read(path: Path, source: Path) -> bool:
 
 def _writers(
     result: Result, images: Mapping[str, MetaTensor], bundle: Bundle
-) -> dict[str, Callable[[Result, Path], list[Path]]]:
+) -> Mapping[str, Callable[[Any, Path], list[Path]]]:
     """Return a writer for each ending; the scene and its picture share one scene."""
     from DeepImagingLib import files, scene
 
+    if isinstance(result, Detections):
+        boxes = scene.DetectionsExport(result, images, bundle.modality)
+        return {
+            **files.DETECTION_WRITERS,
+            ".mrk.json": lambda _, path: boxes.write_markups(path),
+            ".mrb": lambda _, path: boxes.write_mrb(path),
+            ".png": lambda _, path: boxes.write_png(path),
+        }
     export = scene.ResultExport(result, images, bundle.modality)
     return {
         **files.SEGMENTATION_WRITERS,

@@ -43,7 +43,7 @@ class PanelLogic(ScriptedLoadableModuleLogic):
         Args:
             inputVolume: A volume node, or input names to volume nodes.
             model: A bundle's name or folder.
-            output: The node to fill; None makes a new one.
+            output: What `show` is given beside the answer: the node to fill, of which None makes a new one.
             trust: SHA-256 of a bundle that may run unjudged.
             region: A vtkMRMLMarkupsROINode to which the run is limited.
             options: Further fields of `DeepImagingLib.Options`.

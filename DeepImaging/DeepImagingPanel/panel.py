@@ -31,6 +31,7 @@ from DeepImagingPanel.memory_check import MemoryCheck
 from DeepImagingPanel.model_section import ModelSection
 from DeepImagingPanel.parameters import Device, PanelParameterNode, Precision
 from DeepImagingPanel.probability_choice import ProbabilityChoice
+from DeepImagingPanel.result_frame import ResultFrame
 from DeepImagingPanel.result_section import ResultSection
 from DeepImagingPanel.run_section import RunSection
 from DeepImagingPanel.scene_run import SceneRun
@@ -39,7 +40,7 @@ from DeepImagingPanel.texts import asPlain
 log = logging.getLogger(__name__)
 
 LAYOUT = Path(__file__).parent / "UI" / "panel.ui"
-CHOSEN = ("inputVolume", "output", "region")
+CHOSEN = ("inputVolume", "output", "anatomy", "region")
 """Parameters that are nodes which the user chose."""
 SHORT = 22
 GB = 10**9
@@ -52,11 +53,15 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     Attributes:
         intro: What the module is for, in a line.
         task: Which models it lists, as `Bundle.task`.
+        given: Name of the parameter that the logic's `show` is given beside the answer.
+        sampleModel: Name of the shipped model that is tried on a made scan; "" where there is none.
         Logic: The module's logic.
     """
 
     intro = ""
     task = ""
+    given = "output"
+    sampleModel = sample.MODEL
     Logic = PanelLogic
 
     def __init__(self, parent: Any = None) -> None:
@@ -153,7 +158,7 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         volumes, model, further = self._chosen()
         try:
             self.runs.say("")
-            self.logic.start(volumes, model, self._parameterNode.output, **further)
+            self.logic.start(volumes, model, getattr(self._parameterNode, self.given), **further)
         except DeepImagingError as error:
             self.runs.say(str(error))
 
@@ -178,7 +183,7 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         complete = all(volume is not None for volume in volumes.values())
         modality = self.models.card.modality if self.models.card else ""
         self._sayInput(fitness.doubt(volumes, modality) if complete and not reason else "")
-        self.ui.tryButton.visible = not any(volumes.values()) and sample.MODEL in self.models.names()
+        self.ui.tryButton.visible = not any(volumes.values()) and self.sampleModel in self.models.names()
         self.ui.tryButton.toolTip = _("Make a torso CT of no real person and run the shipped model on it.")
         if self.install.needed:
             self.ui.tryButton.toolTip = asPlain(reason)
@@ -221,16 +226,15 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             output.setMRMLScene(slicer.mrmlScene)
         self.ui.outputsCollapsibleButton.visible = os.path.isfile(own)
         self.result = self.makeResultSection()
+        self.result.onRemoved = self._onRemoved
         self.ui.resultPlace.addWidget(self.result)
         self.ui.introLabel.text = self.intro
         panel.setMRMLScene(slicer.mrmlScene)
         _chainFocus(panel)
 
-    def makeResultSection(self) -> Any:
-        """Return what shows a result: a widget with `setNode(node)`, `clear()` and `onRemoved`."""
-        section = ResultSection()
-        section.onRemoved = self._onRemoved
-        return section
+    def makeResultSection(self) -> ResultFrame:
+        """Return what shows a result."""
+        return ResultSection()
 
     def _connect(self) -> None:
         self.ui.tryButton.connect("clicked()", self.onTry)
@@ -361,7 +365,7 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.runs.say(str(handle.error or ""))
         if handle.error is None and self._parameterNode is not None:
             self._parameterNode.inputVolume = sample.addVolume(handle.result())
-            self._parameterNode.model = sample.MODEL
+            self._parameterNode.model = self.sampleModel
             self.onApply()
 
     # --- results ---

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Annotated
 
 import qt
-from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLStorableNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import Decimals, SingleStep, WithinRange, parameterNodeWrapper
 
@@ -50,7 +50,8 @@ class PanelParameterNode:
     inputVolume - the first input; further ones are node references of their own, see `inputs_section`.
     model - name of the model.
     output - the node to fill; none makes a new one.
-    result - what the result section shows.
+    anatomy - by which places of findings are told; none takes the segmentation of the volume, if it has one.
+    result - what the result section shows: a segmentation, or a table of findings.
     device, precision, region - how and where to compute.
     memoryLimit - in GB; 0 leaves it to the run.
     probability - of which label there are to be probabilities: "" none, else as in `Options.probabilities`.
@@ -59,7 +60,8 @@ class PanelParameterNode:
     inputVolume: vtkMRMLScalarVolumeNode
     model: str
     output: vtkMRMLSegmentationNode
-    result: vtkMRMLSegmentationNode
+    anatomy: vtkMRMLSegmentationNode
+    result: vtkMRMLStorableNode
     device: Device = Device.AUTO
     precision: Precision = Precision.AUTO
     region: vtkMRMLMarkupsROINode

@@ -36,13 +36,19 @@ def save(node: Any, chosen: str, ending: str) -> list[Path]:
         DeepImagingError: The name is taken, or writing failed.
         OSError: The folder can't be written to.
     """
-    path = Path(chosen)
-    if not path.name.lower().endswith(ending):
-        path = path.with_name(path.name + ending)
-        if path.exists():  # the user was asked about another name
-            raise InputError(_("{name} is there already; choose another name.").format(name=repr(path.name)))
+    path = finalPath(chosen, ending)
     if ending != ".csv":
         return scene.export_segmentation(node, path)
     with staged([path]) as places:
         places[path].write_text(as_csv(measuresOf(node)), encoding="utf-8", newline="")
     return [path]
+
+
+def finalPath(chosen: str, ending: str) -> Path:
+    """Return the name that was chosen, with its ending; raises InputError where that is another one, and taken."""
+    path = Path(chosen)
+    if not path.name.lower().endswith(ending):
+        path = path.with_name(path.name + ending)
+        if path.exists():  # the user was asked about another name
+            raise InputError(_("{name} is there already; choose another name.").format(name=repr(path.name)))
+    return path

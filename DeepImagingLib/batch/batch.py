@@ -27,7 +27,7 @@ from DeepImagingLib.hosts import Handle, WorkerHost
 from DeepImagingLib.hosts.process import cores
 from DeepImagingLib.inference.progress import Progress
 from DeepImagingLib.options import Options
-from DeepImagingLib.study import ENDINGS, REPORT, StudyJob, checked_output
+from DeepImagingLib.study import ENDINGS, REPORT, StudyJob, check_outputs, checked_output
 
 FORMATS = tuple(ending for ending in ENDINGS if ending != REPORT)
 MOMENT = 0.02
@@ -50,7 +50,7 @@ class Batch:
         studies: On what; names are unique.
         output: The folder of the results.
         options: How to run.
-        formats: What to write for each study, of `FORMATS`.
+        formats: What to write for each study, of `FORMATS`; by default masks, or a table of boxes.
         workers: How many processes share the cores, one study each.
         timeout: Seconds after which a study is given up.
         replace: Edited results, those of another model, of other options or images, and other files may be replaced.
@@ -68,7 +68,7 @@ class Batch:
     studies: Sequence[Study]
     output: Path
     options: Options = field(default_factory=Options)
-    formats: Sequence[str] = (".seg.nrrd",)
+    formats: Sequence[str] = ()
     workers: int = 1
     timeout: float | None = None
     replace: bool = False
@@ -77,13 +77,15 @@ class Batch:
     def __post_init__(self) -> None:
         """Check every value once."""
         object.__setattr__(self, "output", self.output.expanduser().absolute())
+        object.__setattr__(self, "formats", tuple(self.formats) or default_formats(self.bundle))
         unknown = [name for name in self.formats if name not in FORMATS]
-        if unknown or not self.formats:
+        if unknown:
             raise InputError(f"The format {''.join(unknown[:1])!r} is unknown; use one of {', '.join(FORMATS)}.")
         if self.workers < 1:
             raise InputError(f"The number of workers is {self.workers}; give 1 or more.")
         if self.timeout is not None and not self.timeout > 0:
             raise InputError(f"The time limit is {self.timeout:g} s; give a number above 0.")
+        check_outputs([Path(f"study{ending}") for ending in self.formats], self.bundle)
         for study in self.studies:
             for ending in self.formats:
                 checked_output(self.output / (study.name + ending), list(study.inputs.values()))
@@ -127,6 +129,11 @@ class Batch:
             "options": {"precision": plain["precision"], "roi": plain["roi"], **more},
             "image": study.fingerprint(),
         }
+
+
+def default_formats(bundle: Bundle) -> tuple[str, ...]:
+    """Return what is written of a study unless something else is asked for."""
+    return (".csv",) if bundle.detector else (".seg.nrrd",)
 
 
 class _Slot:

@@ -42,9 +42,11 @@ _NETWORKS: dict[str, tuple[str, ...]] = {
     "vnet": ("VNet",),
 }
 
+_RESNETS = tuple(f"resnet{depth}" for depth in (10, 18, 34, 50, 101, 152, 200))
+
 PRETRAINED = frozenset(
     ("AHNet", "DenseNet121", "DenseNet169", "DenseNet201", "DenseNet264", "EfficientNetBN", "FlexibleUNet", "SENet154")
-    + ("SEResNet50", "SEResNet101", "SEResNet152", "SEResNext50", "SEResNext101")
+    + ("SEResNet50", "SEResNet101", "SEResNet152", "SEResNext50", "SEResNext101", *_RESNETS)
 )
 """The networks that would download weights by their argument `pretrained`, some of them without being asked."""
 
@@ -103,6 +105,16 @@ _TRANSFORMS: dict[str, tuple[str, ...]] = {
 
 _INFERERS = ("SimpleInferer", "SliceInferer", "SlidingWindowInferer", "SlidingWindowInfererAdapt")
 
+EXTRACTORS = ("resnet_fpn_feature_extractor",)
+
+DETECTION: dict[str, tuple[str, ...]] = {
+    "monai.apps.detection.networks.retinanet_detector": ("RetinaNetDetector",),
+    "monai.apps.detection.networks.retinanet_network": ("RetinaNet", *EXTRACTORS),
+    "monai.apps.detection.utils.anchor_utils": ("AnchorGenerator", "AnchorGeneratorWithAnchorShape"),
+    "monai.networks.blocks.backbone_fpn_utils": ("BackboneWithFPN",),
+}
+"""What detectors are made of, by module; these need parts of torchvision."""
+
 _NETWORK_ALIASES = {
     "Ahnet": "AHNet",
     "AHnet": "AHNet",
@@ -155,8 +167,25 @@ def _inferer_table() -> dict[str, Target]:
     return table
 
 
-NETWORKS = _network_table()
-TARGETS: dict[str, Target] = {**NETWORKS, **_transform_table(), **_inferer_table()}
+def _detection_table() -> dict[str, Target]:
+    table = {}
+    for module, names in DETECTION.items():
+        for name in names:
+            target = Target(module, name)
+            table[name] = table[f"{target.module}.{name}"] = target
+    return table
+
+
+def _resnet_table() -> dict[str, Target]:
+    table = {}
+    for name in _RESNETS:
+        target = Target("monai.networks.nets.resnet", name)
+        table[name] = table[f"monai.networks.nets.{name}"] = table[f"{target.module}.{name}"] = target
+    return table
+
+
+NETWORKS = {**_network_table(), **_resnet_table()}
+TARGETS: dict[str, Target] = {**NETWORKS, **_transform_table(), **_inferer_table(), **_detection_table()}
 """Every accepted spelling of `_target_`, to the class it means."""
 
 
@@ -195,6 +224,13 @@ FUNCTIONS = frozenset(["abs", "bool", "float", "int", "len", "list", "max", "min
 
 CALLS = FUNCTIONS | {"torch.device", "torch.cuda.is_available", "os.path.join"}
 """Every function an expression may call by name."""
+
+MAKERS = {
+    spelling: target
+    for spelling, target in TARGETS.items()
+    if "." in spelling and target.name in (*_RESNETS, *EXTRACTORS)
+}
+"""Functions that make networks, which an expression may call by their full name, with arguments by name too."""
 
 NOT_LISTED = "asks for {!r}, which is not on the list of networks, transforms and inferers"
 """How a refusal of a target reads."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from DeepImagingLib.bundles import allowed
+from DeepImagingLib.bundles import allowed, torchvision_parts
 from DeepImagingLib.bundles.expressions import Budget, Computer, TooMuch, Uncomputable, UnsafeExpression, parse
 from DeepImagingLib.bundles.references import Refusal, as_reference, join, look_up, shown
 from DeepImagingLib.bundles.repairs import DISABLED, TARGET, is_component
@@ -17,6 +17,8 @@ from DeepImagingLib.errors import BundleError
 if TYPE_CHECKING:
     import torch
     from monai.transforms import Compose
+
+    from DeepImagingLib.bundles.detector import Detector
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,14 @@ class Pipeline:
         network: In evaluation mode, on the device, with the bundle's weights.
         inferer: Called as `inferer(inputs, network)`.
         postprocessing: From that mapping plus the prediction to the answer in the input's grid.
+        detector: Of a bundle that finds boxes; its inferer and post-processing are the road's own.
     """
 
     preprocessing: Compose
     network: torch.nn.Module
     inferer: Callable[..., Any]
     postprocessing: Compose
+    detector: Detector | None = None
 
 
 class Builder:
@@ -155,8 +159,14 @@ def instantiate(target: str, arguments: dict[str, Any]) -> Any:
     """Make a class of the list, imported from the very module that the list names; raises NotListed for another."""
     if not isinstance(target, str) or target not in allowed.TARGETS:
         raise NotListed(allowed.NOT_LISTED.format(target))
-    module, name = allowed.TARGETS[target]
-    return getattr(import_module(module), name)(**arguments)
+    return _listed(allowed.TARGETS[target])(**arguments)
+
+
+def _listed(target: allowed.Target) -> Callable[..., Any]:
+    """Import a class or function of the list."""
+    if target.module in allowed.DETECTION:
+        torchvision_parts.load()
+    return getattr(import_module(target.module), target.name)
 
 
 def names_on(device: torch.device) -> Callable[[str], Any]:
@@ -176,6 +186,8 @@ def names_on(device: torch.device) -> Callable[[str], Any]:
     def name(dotted: str) -> Any:
         if dotted in given:
             return given[dotted]
+        if dotted in allowed.MAKERS:
+            return _listed(allowed.MAKERS[dotted])
         module, _, attribute = dotted.partition(".")
         return getattr(torch if module == "torch" else numpy, attribute)
 

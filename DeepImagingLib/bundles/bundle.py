@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from DeepImagingLib.bundles import groups as grouping
 from DeepImagingLib.bundles import metadata as told
+from DeepImagingLib.bundles import torchvision_parts
 from DeepImagingLib.bundles.build import Builder, Pipeline, judged_builder
-from DeepImagingLib.bundles.closure import checkpoint_loaders, close
+from DeepImagingLib.bundles.closure import DETECTOR_ROOTS, ROOTS, checkpoint_loaders, close
+from DeepImagingLib.bundles.detector import (
+    SETTINGS,
+    build_detector,
+    detector_key,
+    resample_always,
+    skipped_steps,
+    with_settings,
+)
 from DeepImagingLib.bundles.find import find_bundle
 from DeepImagingLib.bundles.fingerprint import content_files, fingerprint, settings_fingerprint
 from DeepImagingLib.bundles.judge import judge, judge_imports, judge_value
@@ -62,6 +71,8 @@ class Bundle:
         groups: Name of each group of exclusive labels to the names of its labels.
         hidden: Names of labels and groups that aren't shown by default.
         notes: Sentences about what was adapted or skipped.
+        detector: Key of the detector in the config; "" where the bundle finds no boxes.
+        score_threshold: From which score on a box counts as a finding.
         config: The part of the config that the road evaluates.
         loaded: SHA-256 of what was read: of the whole content where trusted, else of the texts in `configs`.
     """
@@ -87,6 +98,8 @@ class Bundle:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    detector: str = ""
+    score_threshold: float = told.DEFAULT_THRESHOLD
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     loaded: str = field(default="", repr=False)
 
@@ -140,8 +153,14 @@ class Bundle:
         import torch
         from monai.transforms import Compose
 
+        if self.detector:
+            torchvision_parts.load()
         preprocessing = self._piece(builder, "preprocessing", Compose)
         network = self._piece(builder, "network" if "network" in self.config else "network_def", torch.nn.Module)
+        if self.detector:
+            detector = build_detector(builder, self.detector)
+            detector.parts.network = network
+            return Pipeline(preprocessing, network, detector.parts, Compose([]), detector)
         inferer = self._piece(builder, "inferer", Callable)
         has_post = self.config.get("postprocessing") is not None
         postprocessing = self._piece(builder, "postprocessing", Compose) if has_post else Compose([])
@@ -200,7 +219,8 @@ def _read(root: Path) -> tuple[dict[str, Any], Source]:
     if not found:
         raise BundleError(f"The bundle {root.name} has none of {', '.join(CONFIG_NAMES)} in configs.")
     source = read_source(found[0], root)
-    for names in (("network", "network_def"), ("preprocessing",), ("inferer",)):
+    runner = detector_key(source.config) or "inferer"
+    for names in (("network", "network_def"), ("preprocessing",), (runner,)):
         if not any(name in source.config for name in names):
             raise BundleError(f"{source.name} has no `{names[-1]}`, which a bundle needs to be run.")
     return read_source(configs / "metadata.json", root).config, source
@@ -234,17 +254,26 @@ def _remedy(root: Path) -> str:
 
 
 def _described(root: Path, metadata: dict[str, Any], source: Source, trusted: bool) -> Bundle:
+    detector = detector_key(source.config)
+    if detector:
+        source = replace(source, config=with_settings(source.config, detector))
     loader = _weights_setting(source.config, lenient=trusted)
-    closure = close(source.config, [loader], lenient=trusted)
+    roots = (*DETECTOR_ROOTS, detector, SETTINGS) if detector else ROOTS
+    closure = close(source.config, [loader], roots=roots, lenient=trusted)
+    reader = Reader(closure.config, str(root))
+    if detector:
+        resample_always(reader, closure.note)
+        skipped_steps(source.config, closure.note)
     if not trusted:
         judge_imports(source.config)
         judge({key: closure.config[key] for key in source.config if key in closure.config})
         judge_value(loader[1], loader[0])
-    reader = Reader(closure.config, str(root))
     channels_out = max(told.channel_count(metadata, PRED_KEY), reader.channel_count()) or None
     invert_labels_by_nearest(reader.steps("postprocessing"), channels_out, closure.note)
     config = {**source.config, **closure.config} if trusted else closure.config
     folds = tuple(weights_file(root, name) for name in told.folds(metadata))
+    if folds and detector:
+        raise BundleError(f"{root.name} names folds, but boxes can't be averaged; remove them.")
     if folds:
         closure.note(f"The answers of {len(folds) + 1} sets of weights are averaged, where stock MONAI runs one.")
     labels, exclusive = told.labels(metadata, PRED_KEY), reader.exclusive(PRED_KEY)
@@ -256,7 +285,7 @@ def _described(root: Path, metadata: dict[str, Any], source: Source, trusted: bo
         name=root.name,
         version=told.printable(metadata.get("version", "")),
         metadata=metadata,
-        task=told.task(metadata),
+        task="detection" if detector else told.task(metadata),
         channels=told.channels(metadata, image_keys),
         image_keys=image_keys,
         input_key=reader.input_key(image_keys),
@@ -273,6 +302,8 @@ def _described(root: Path, metadata: dict[str, Any], source: Source, trusted: bo
         groups=groups,
         hidden=grouping.hidden(metadata, [*labels.values(), *groups]),
         notes=tuple(closure.notes),
+        detector=detector,
+        score_threshold=told.score_threshold(metadata),
         config=config,
     )
 

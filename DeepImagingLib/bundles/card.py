@@ -11,15 +11,18 @@ from typing import Any
 from DeepImagingLib.bundles import metadata as told
 from DeepImagingLib.bundles.bundle import CONFIG_NAMES, PRED_KEY, load_bundle
 from DeepImagingLib.bundles.closure import close
+from DeepImagingLib.bundles.detector import detector_key
 from DeepImagingLib.bundles.find import METADATA, list_bundles, user_model_folder
 from DeepImagingLib.bundles.fingerprint import fingerprint
 from DeepImagingLib.bundles.reader import Reader
 from DeepImagingLib.bundles.references import Refusal
 from DeepImagingLib.bundles.repairs import step_of
-from DeepImagingLib.bundles.source import read_source
+from DeepImagingLib.bundles.source import Source, read_source
 from DeepImagingLib.errors import BundleError, TrustError
 
 UNKNOWN = "unknown"
+SILENT = "segmentation"
+"""What models are taken for whose metadata tell no task, as most are for it."""
 _BACKGROUND = "background"
 
 
@@ -98,17 +101,30 @@ FACTS = ("description", "data_source", "intended_use", "authors", "copyright")
 
 
 def entries(task: str = "") -> list[Entry]:
-    """Return the models found by name for a task, and those whose task nobody knows; all where `task` is empty."""
+    """Return the models found by name for a task, all where it is empty; those that tell none are for segmentation."""
     listed = []
     for path in list_bundles():
         try:
             metadata = read_source(path / METADATA, path).config
         except BundleError:
             metadata = {}  # its card says what is wrong
-        entry = Entry(path, path.name, told.printable(metadata.get("name") or path.name), told.task(metadata))
-        if not task or entry.task in (task, UNKNOWN):
+        entry = Entry(path, path.name, told.printable(metadata.get("name") or path.name), _task(path, metadata))
+        if task in ("", entry.task) or (task == SILENT and entry.task == UNKNOWN):
             listed.append(entry)
     return listed
+
+
+def _task(path: Path, metadata: Mapping[str, Any]) -> str:
+    """Return a model's task; what it is built of tells it where the metadata don't."""
+    found = told.task(metadata)
+    try:
+        return "detection" if found == UNKNOWN and detector_key(_source(path).config) else found
+    except (BundleError, Refusal, StopIteration):
+        return found
+
+
+def _source(root: Path) -> Source:
+    return next(read_source(root / "configs" / n, root) for n in CONFIG_NAMES if (root / "configs" / n).is_file())
 
 
 def card(entry: Entry, trusted: Container[str] = (), digest: Callable[[Path], str] = fingerprint) -> Card:
@@ -140,7 +156,7 @@ def _refused(plain: dict[str, Any], reason: str, trusted: Container[str], digest
     try:
         sha256 = digest(root)
         metadata = read_source(root / METADATA, root).config
-        source = next(read_source(root / "configs" / n, root) for n in CONFIG_NAMES if (root / "configs" / n).is_file())
+        source = _source(root)
         content = _told(root, metadata, close(source.config, lenient=True).config)
     except (BundleError, Refusal) as error:
         return Card(**plain, standing=Standing.BROKEN, reason=str(error))

@@ -10,6 +10,8 @@ from DeepImagingLib.bundles.references import Expander, Refusal, join, reference
 from DeepImagingLib.bundles.repairs import TARGET, adapt
 
 ROOTS = ("preprocessing", "network", "network_def", "inferer", "postprocessing")
+DETECTOR_ROOTS = ("preprocessing", "network", "network_def")
+"""Those of a bundle that finds boxes, beside its detector and the settings of that."""
 OWN = ("device", "bundle_root")
 """Ids whose value the road decides, whatever the config says."""
 
@@ -32,10 +34,17 @@ class Closure:
             self.notes.append(sentence)
 
 
-def close(config: Mapping[str, Any], extra: Iterable[tuple[str, Any]] = (), *, lenient: bool = False) -> Closure:
+def close(
+    config: Mapping[str, Any],
+    extra: Iterable[tuple[str, Any]] = (),
+    *,
+    roots: Iterable[str] = ROOTS,
+    lenient: bool = False,
+) -> Closure:
     """Return the part of `config` the road evaluates; `extra` are further values, by id, whose references count.
 
     Args:
+        roots: Keys that are evaluated, where they are there.
         lenient: Let macros and references to nothing be: for a trusted bundle.
 
     Raises:
@@ -43,7 +52,7 @@ def close(config: Mapping[str, Any], extra: Iterable[tuple[str, Any]] = (), *, l
     """
     closure = Closure()
     expander = Expander(config, lenient=lenient)
-    waiting = [("", key) for key in ROOTS if key in config]
+    waiting = [("", key) for key in roots if key in config]
     waiting += [(asked, top(ident)) for place, value in extra for asked, ident in _asked(value, place)]
     while waiting:
         asked_by, key = waiting.pop()

@@ -100,6 +100,35 @@ def parse(text: str) -> Expression:
     Raises:
         UnsafeExpression: It isn't one expression, or has a part that isn't allowed.
     """
+    tree, references = _tree(text)
+    try:
+        _check_lambda(tree) if isinstance(tree, ast.Lambda) else _check(tree)
+    except UnsafeExpression as error:
+        raise UnsafeExpression(_as_written(str(error), references)) from None
+    return Expression(tree, tuple(references))
+
+
+def call_arguments(text: str) -> tuple[list[str], dict[str, str]]:
+    """Return the arguments of a call, by place and by name, as texts of expressions that nobody has checked yet.
+
+    Raises:
+        UnsafeExpression: It isn't one call, or takes an argument apart.
+
+    Example:
+        >>> call_arguments("@detector.set(0.5, size=@window)")
+        (['0.5'], {'size': '@window'})
+    """
+    tree, references = _tree(text)
+    parts = [*tree.args, *tree.keywords] if isinstance(tree, ast.Call) else [None]
+    if any(part is None or isinstance(part, ast.Starred) or getattr(part, "arg", "") is None for part in parts):
+        raise UnsafeExpression(f"`{text}`")
+    assert isinstance(tree, ast.Call)
+    values = [_as_written(ast.unparse(value), references) for value in tree.args]
+    return values, {str(part.arg): _as_written(ast.unparse(part.value), references) for part in tree.keywords}
+
+
+def _tree(text: str) -> tuple[ast.expr, list[str]]:
+    """Return the tree of an expression, and the ids for which placeholders stand in it."""
     if len(text) > MAX_TEXT:
         raise UnsafeExpression(f"an expression of {len(text)} characters")
     if _PLACEHOLDER in text:
@@ -117,11 +146,7 @@ def parse(text: str) -> Expression:
         tree = ast.parse(python, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UnsafeExpression(f"{text!r}, which is not an expression on its own") from error
-    try:
-        _check_lambda(tree) if isinstance(tree, ast.Lambda) else _check(tree)
-    except UnsafeExpression as error:
-        raise UnsafeExpression(_as_written(str(error), references)) from None
-    return Expression(tree, tuple(references))
+    return tree, references
 
 
 def _as_written(text: str, references: Sequence[str]) -> str:
@@ -187,16 +212,27 @@ def _check_constant(value: object) -> None:
 
 
 def _check_call(node: ast.Call) -> None:
-    """Allow listed functions by name, and `.to(...)`, `.eval()` on a reference; positional arguments only."""
+    """Allow listed functions by name, and `.to(...)`, `.eval()` on a reference.
+
+    Arguments by name are for what makes networks alone.
+    """
+    maker = allowed.MAKERS.get(dotted(node.func) or "")
     if (receiver := _receiver(node)) is not None:
         known = isinstance(node.func, ast.Attribute) and node.func.attr in allowed.METHODS
         _check(receiver)
     else:
-        known = dotted(node.func) in allowed.CALLS
-    if not known or node.keywords:
+        known = maker is not None or dotted(node.func) in allowed.CALLS
+    if not known or (node.keywords and maker is None) or (maker is not None and _may_download(node, maker.name)):
         raise UnsafeExpression(f"the call `{ast.unparse(node)}`")
-    for argument in node.args:
+    for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
         _check(argument)
+
+
+def _may_download(node: ast.Call, name: str) -> bool:
+    """Tell whether a call may ask for weights from elsewhere: of residual networks, `pretrained` comes first."""
+    asked = [keyword.value for keyword in node.keywords if keyword.arg in (None, "pretrained")]
+    asked += node.args if name in allowed.PRETRAINED else []
+    return any(not isinstance(value, ast.Constant) or value.value is not False for value in asked)
 
 
 def _receiver(node: ast.Call) -> ast.expr | None:
@@ -328,7 +364,8 @@ class Computer:
         if (receiver := _receiver(node)) is not None and isinstance(node.func, ast.Attribute):
             return _method(self._value(receiver, known), node.func.attr, arguments)
         name = dotted(node.func) or ""
-        return _limited(_FUNCTIONS[name](*arguments) if name in _FUNCTIONS else self._name(name)(*arguments))
+        named = {str(keyword.arg): self._value(keyword.value, known) for keyword in node.keywords}
+        return _limited(_FUNCTIONS[name](*arguments) if name in _FUNCTIONS else self._name(name)(*arguments, **named))
 
 
 def _bounded_range(*arguments: int) -> range:

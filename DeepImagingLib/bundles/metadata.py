@@ -18,6 +18,7 @@ _BY_FORMAT = {"segmentation": "segmentation", "classes": "classification", "clas
 _BY_TYPE = {"object": "detection", "tuples": "landmarks"}
 
 
+DEFAULT_THRESHOLD = 0.5
 MAX_NUMBER = 9
 """Digits of a channel's number at most."""
 
@@ -116,6 +117,15 @@ def value_range(metadata: Mapping[str, Any]) -> tuple[float, float] | None:
     if isinstance(limits, list) and plain and len(limits) == 2:
         return float(limits[0]), float(limits[1])
     return None
+
+
+def score_threshold(metadata: Mapping[str, Any]) -> float:
+    """Return `score_threshold`: the score from which a detector's box counts as a finding; 0.5 without one.
+
+    No key of MONAI's: stock MONAI passes over it.
+    """
+    told = metadata.get("score_threshold")
+    return float(told) if isinstance(told, (int, float)) and 0 <= told <= 1 else DEFAULT_THRESHOLD
 
 
 def folds(metadata: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The thin face of the library: `python -m DeepImagingLib run | batch | models | train | info`."""
+"""The thin face of the library: `python -m DeepImagingLib run | batch | models | train | evaluate | info`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from DeepImagingLib import __version__
 from DeepImagingLib.cli.batch import add_batch
 from DeepImagingLib.cli.console import Parser, guarded, set_up_logging
+from DeepImagingLib.cli.evaluate import add_evaluate
 from DeepImagingLib.cli.info import add_info
 from DeepImagingLib.cli.models import add_models
 from DeepImagingLib.cli.run import add_run
@@ -36,5 +37,6 @@ def _parser() -> argparse.ArgumentParser:
     add_batch(commands.add_parser("batch", help="run a bundle on many studies"))
     add_models(commands.add_parser("models", help="tell what bundles are there, add and remove your own"))
     add_train(commands.add_parser("train", help="train a model by its recipe"))
+    add_evaluate(commands.add_parser("evaluate", help="measure how much a detector finds"))
     add_info(commands.add_parser("info", help="tell versions, device and folders"))
     return parser

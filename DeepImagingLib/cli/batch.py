@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from DeepImagingLib.cli.console import Interrupt, ProgressLine, print_json
 from DeepImagingLib.cli.run_options import add_run_options, run_options
 from DeepImagingLib.errors import InputError
+from DeepImagingLib.study import ENDINGS, REPORT
 
 if TYPE_CHECKING:
     from DeepImagingLib.batch import Entry
@@ -25,7 +26,10 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
     )
     add_run_options(parser)
     parser.add_argument("--output", required=True, metavar="DIR", help="a folder for the results alone")
-    parser.add_argument("--format", action="append", help=".seg.nrrd (default), .nii.gz, .mrb or .png; repeatable")
+    formats = ", ".join(ending for ending in ENDINGS if ending != REPORT)
+    parser.add_argument(
+        "--format", action="append", help=f"{formats}; repeatable; by default masks (.seg.nrrd) or boxes (.csv)"
+    )
     parser.add_argument("--roi", metavar="I0:I1,J0:J1,K0:K1", help="voxel ranges")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that share the cores")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="give a study up after that time")
@@ -52,7 +56,7 @@ def run_batch(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
         studies,
         Path(parsed.output),
         options,
-        parsed.format or [".seg.nrrd"],
+        parsed.format or (),
         parsed.workers,
         parsed.timeout,
         parsed.replace,

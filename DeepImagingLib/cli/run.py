@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from DeepImagingLib import study
 from DeepImagingLib.cli.console import Interrupt, ProgressLine, print_json
@@ -105,11 +105,34 @@ def parse_inputs(given: Sequence[str]) -> dict[str, Path]:
 
 
 def tell(summary: study.Summary, outputs: Sequence[Path]) -> None:
-    """Print notes, volumes and what was written."""
-    from DeepImagingLib.scene.views import can_draw
-
+    """Print notes, what was found and what was written."""
     for note in summary.report["provenance"]["notes"]:
         print(f"Note: {note}")
+    if "findings" in summary.report:
+        _tell_findings(summary.report)
+    else:
+        _tell_segments(summary, outputs)
+    for path, (first, *further) in zip(outputs, summary.written, strict=True):
+        if first != path.name:
+            print("The segments overlap, so each has a file of its own.")
+        print(", ".join([f"Wrote {path.absolute().with_name(first)}", *further]))
+
+
+def _tell_findings(report: Mapping[str, Any]) -> None:
+    for finding in report["findings"]:
+        place = ", ".join(f"{value:.1f}" for value in finding["center_ras"])
+        size = " × ".join(f"{value:.1f}" for value in finding["size_mm"])
+        print(f"{finding['label']:<20} {finding['score']:.2f}  at ({place}) RAS mm, {size} mm")
+    below = len(report["below_threshold"])
+    if not report["findings"]:
+        print(f"Nothing was found at a score of {report['threshold']:g} or above.")
+    if below:
+        print(f"{below} boxes scored lower; the files list them.")
+
+
+def _tell_segments(summary: study.Summary, outputs: Sequence[Path]) -> None:
+    from DeepImagingLib.scene.views import can_draw
+
     if any(study.ending_of(path) == ".png" for path in outputs) and not can_draw():
         print("Note: no OpenGL library was found, so matplotlib drew the picture instead of Slicer's views.")
     segments, volumes = summary.report["segments"], summary.millilitres
@@ -118,10 +141,6 @@ def tell(summary: study.Summary, outputs: Sequence[Path]) -> None:
             print(f"{segment['name']:<32} {shown_volume(volumes[segment['id']]):>10} mL")
     if not any(volumes.values()):
         print("Nothing was found.")
-    for path, (first, *further) in zip(outputs, summary.written, strict=True):
-        if first != path.name:
-            print("The segments overlap, so each has a file of its own.")
-        print(", ".join([f"Wrote {path.absolute().with_name(first)}", *further]))
 
 
 def shown_volume(millilitres: float) -> str:

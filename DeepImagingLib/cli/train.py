@@ -155,7 +155,8 @@ def _run(trainer: Trainer, interrupt: Interrupt) -> int:
 
     with _bar(Console(stderr=True)) as bar:
         folder = trainer.run(Monitor(_shown_in(bar), interrupt))
-    print(f"Best Dice {trainer.course.best:.3f} at step {trainer.course.best_step} of {trainer.course.step}.")
+    course = trainer.course
+    print(f"Best {trainer.metric.capitalize()} {course.best:.3f} at step {course.best_step} of {course.step}.")
     print(f"Wrote {folder}")
     return 0
 

@@ -1,6 +1,13 @@
 """The only folder that reads and writes image files and DICOM; it knows results, and neither networks nor MRML."""
 
+from DeepImagingLib.files.findings import (
+    DETECTION_WRITERS,
+    findings_report,
+    write_findings_csv,
+    write_findings_json,
+)
 from DeepImagingLib.files.image import NOTE_KEY, as_image, digest
+from DeepImagingLib.files.lesions import Reference, read_deeplesion, read_luna16
 from DeepImagingLib.files.read import read
 from DeepImagingLib.files.roi import read_roi
 from DeepImagingLib.files.staging import failed_writing, staged
@@ -8,16 +15,23 @@ from DeepImagingLib.files.voxels import Voxels
 from DeepImagingLib.files.write import SEGMENTATION_WRITERS, report, write_json, write_nifti, write_seg_nrrd
 
 __all__ = [
+    "DETECTION_WRITERS",
     "NOTE_KEY",
+    "Reference",
     "SEGMENTATION_WRITERS",
     "Voxels",
     "as_image",
     "digest",
     "failed_writing",
+    "findings_report",
     "read",
+    "read_deeplesion",
+    "read_luna16",
     "read_roi",
     "report",
     "staged",
+    "write_findings_csv",
+    "write_findings_json",
     "write_json",
     "write_nifti",
     "write_seg_nrrd",

@@ -14,7 +14,7 @@ import numpy as np
 from DeepImagingLib.hosts.outlook import Outlook, outlook_of
 from DeepImagingLib.inference.progress import Progress
 from DeepImagingLib.options import Options
-from DeepImagingLib.results import Result
+from DeepImagingLib.results import Detections, Result
 
 if TYPE_CHECKING:
     from DeepImagingLib.bundles import Bundle
@@ -51,7 +51,7 @@ class Outcome:
 
     Attributes:
         result: In the geometry of the input; its arrays lie in memory as Slicer keeps them, I fastest.
-        measures: Of each segment, on the first input.
+        measures: Of each segment, on the first input; none of boxes.
     """
 
     result: Result
@@ -94,11 +94,12 @@ class RunJob(_OnImages):
         from DeepImagingLib.tasks.measures import measure
 
         result = run(bundle, images, self.options, context.progress, context.cancel, build=context.models.build)
+        if isinstance(result, Detections):
+            return Outcome(replace(result, heatmap=_in_order(result.heatmap)), ())
         reference = next(iter(images.values())) if isinstance(images, Mapping) else images
         measures = measure(result, reference, bundle.modality)
-        probability = {name: np.asfortranarray(values) for name, values in result.probability.items()}
-        result = replace(result, layers=_as_slicer_keeps(result.layers), probability=probability)
-        return Outcome(result, measures)
+        layers, probability = _as_slicer_keeps(result.layers), _in_order(result.probability)
+        return Outcome(replace(result, layers=layers, probability=probability), measures)
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,11 @@ def _images(inputs: Any) -> Any:
     if isinstance(inputs, Mapping):
         return {name: _images(given) for name, given in inputs.items()}
     return files.read(inputs) if isinstance(inputs, Path) else inputs.image()
+
+
+def _in_order(volumes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return volumes (I, J, K) by name, I fastest."""
+    return {name: np.asfortranarray(values) for name, values in volumes.items()}
 
 
 def _as_slicer_keeps(layers: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from DeepImagingLib.errors import InputError
@@ -109,11 +109,17 @@ class Caller:
         seen = seen if flat is None else seen.squeeze(flat + 2)
         seen = seen.contiguous(memory_format=self._layout)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            output = self.network(seen)
+            output = self._taken(self.network(seen), seen)
+        return output.flip(dims) if dims else output
+
+    def _taken(self, output: Any, seen: torch.Tensor) -> torch.Tensor:
+        """Return the network's output (B, K, I, J, K) for a batch of windows."""
+        import torch
+
         if not isinstance(output, torch.Tensor) or output.shape[2:] != seen.shape[2:] or len(output) != len(seen):
             raise UnknownOutput("the network's output isn't in the size of its window")
-        output = output if flat is None else output.unsqueeze(flat + 2)
-        return output.flip(dims) if dims else output
+        flat = self.windows.flat
+        return output if flat is None else output.unsqueeze(flat + 2)
 
 
 def padded(image: torch.Tensor, windows: Windows) -> torch.Tensor:

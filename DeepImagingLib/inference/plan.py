@@ -134,7 +134,7 @@ def make_plan(way: Way, windows: Windows, probe: Probe, need: Need, allowed: tup
     """
     count = len(windows.starts)
     plan = Plan(replace(way, dtype=probe.dtype), count, need, allowed, count * probe.seconds)
-    while not _fits(plan):
+    while not fits(plan):
         lower = step_down(plan.way)
         if lower is None:
             raise MemoryLimitError(_refusal(plan))
@@ -145,7 +145,8 @@ def make_plan(way: Way, windows: Windows, probe: Probe, need: Need, allowed: tup
     return plan
 
 
-def _fits(plan: Plan) -> bool:
+def fits(plan: Plan) -> bool:
+    """Tell whether what a plan needs is within its limits."""
     device, host = plan.limits
     on_device = plan.way.device.type == "cpu" or plan.need.on_device(plan.way) <= device
     return on_device and plan.need.on_host(plan.way) <= host
@@ -158,7 +159,7 @@ def _refusal(plan: Plan) -> str:
     limit = plan.limits[1 if on_host else 0]
     where = "memory" if on_host else f"the memory of {plan.way.device}"
     advice = "close other programs, or raise the memory limit"
-    parts = (percent for percent in range(95, 0, -5) if _fits(replace(plan, need=plan.need.of_part(percent / 100))))
+    parts = (percent for percent in range(95, 0, -5) if fits(replace(plan, need=plan.need.of_part(percent / 100))))
     percent = next(parts, 0)
     if percent:
         advice = f"limit it to a region of about {percent} % of the scan's extent along each axis, {advice}"

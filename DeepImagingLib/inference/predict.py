@@ -98,12 +98,12 @@ def predict(
     """
     import torch
 
-    with told(bundle, device), torch.inference_mode():
+    with told_plainly(bundle, device), torch.inference_mode():
         return _predict(bundle, pipeline, images, device, monitor, options, channels, voxels)
 
 
 @contextmanager
-def told(bundle: Bundle, device: torch.device) -> Iterator[None]:
+def told_plainly(bundle: Bundle, device: torch.device) -> Iterator[None]:
     """Turn whatever a bundle raises into one sentence."""
     try:
         yield
@@ -174,7 +174,7 @@ def foresee(
     """Return how a run will go, without running it but for one window; arguments and errors as of `predict`."""
     import torch
 
-    with told(bundle, device), torch.inference_mode():
+    with told_plainly(bundle, device), torch.inference_mode():
         with monitor.stage("Preprocessing"):
             prepared = preprocess(pipeline.preprocessing, images, monitor)[bundle.input_key]
         with monitor.stage("Network"):

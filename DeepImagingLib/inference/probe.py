@@ -58,14 +58,14 @@ def probe(caller: Caller, way: Way, decide: Callable[[torch.Tensor], torch.Tenso
     choose = key not in learnt and _may_pay(way, len(caller.windows.starts))
     tried = _middle(caller.windows) if choose else caller.windows.starts[0]
     with measured(way.device) as usage:
-        output, seconds = _timed(caller, tried, first)
+        output, seconds = timed(caller, tried, first)
     chosen = Probe(output.shape[1], first, seconds, usage.peak)
     if choose:
         half = half_of(way.device)
-        _timed(caller, tried, half)  # the first call prepares what later ones use
-        other, quicker = _timed(caller, tried, half)
+        timed(caller, tried, half)  # the first call prepares what later ones use
+        other, quicker = timed(caller, tried, half)
         if quicker < GAIN * seconds:  # which had to prepare too: it is given a second chance
-            output, seconds = _timed(caller, tried, torch.float32)
+            output, seconds = timed(caller, tried, torch.float32)
         one, two = decide(output), decide(other)
         if quicker < GAIN * seconds and _dice(one, two) >= DICE:
             output, chosen = other, Probe(other.shape[1], half, quicker, usage.peak)
@@ -80,7 +80,7 @@ _learnt: WeakKeyDictionary[torch.nn.Module, dict[tuple[torch.device, Shape], tor
 """What paid for networks that are still in use."""
 
 
-def _timed(caller: Caller, start: Shape, dtype: torch.dtype) -> tuple[torch.Tensor, float]:
+def timed(caller: Caller, start: Shape, dtype: torch.dtype) -> tuple[torch.Tensor, float]:
     import torch
 
     caller.use(caller.device, dtype)

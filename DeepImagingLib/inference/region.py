@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.files import as_image
@@ -32,6 +33,12 @@ def crop(image: MetaTensor, roi: Ranges | None) -> MetaTensor:
     affine = np.asarray(image.affine, dtype=np.float64).copy()
     affine[:, 3] = affine @ start
     return as_image(np.asarray(image)[_box(roi, image.ndim)], affine)
+
+
+def corner(roi: Ranges | None) -> npt.NDArray[np.float64]:
+    """Return what has to be added to boxes (N, 6) of a region, in voxels, to have them in the whole image."""
+    first = [start for start, _ in roi or ()] + [0, 0, 0]
+    return np.array([*first[:3], *first[:3]], np.float64)
 
 
 def paste(layers: Any, reference: MetaTensor, roi: Ranges | None) -> Any:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from DeepImagingLib.inference import cells
-from DeepImagingLib.inference.arrival import Arrival
 from DeepImagingLib.inference.cells import Activation
 from DeepImagingLib.inference.inverse import Inverse, identity, read_inverse
-from DeepImagingLib.inference.ladder import Way, descend
+from DeepImagingLib.inference.ladder import Way
+from DeepImagingLib.inference.loop import Loop
 from DeepImagingLib.inference.memory import release_pinned
 from DeepImagingLib.inference.network import Caller
 from DeepImagingLib.inference.recipe import Recipe
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
     from DeepImagingLib.inference.progress import Monitor
     from DeepImagingLib.inference.windows import Windows
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ class Run:
         way: Way,
     ) -> None:
         self._caller = caller
-        self._way = way
+        self._loop = Loop(caller, way, self._move)
         # An argmax needs a softmax only where it interpolates.
         finish, later = ("", "softmax") if _is_softmax_decided(recipe, reducer) else (recipe.activation, "")
         self._keeper = keeper_of(reducer, inverse.shape, channels, ACTIVATIONS[later])
@@ -110,64 +107,35 @@ class Run:
             if self._caller.device.type == "cuda":
                 release_pinned()
         answer = self._keeper.labels if isinstance(self._keeper, Labels) else self._keeper.masks
-        return Swept(answer, self._volumes.volumes, self._way)
+        return Swept(answer, self._volumes.volumes, self._loop.way)
 
     def _sweep_all(self, monitor: Monitor) -> None:
-        for first, arrival in self._outputs(monitor):
+        for first, arrival in self._loop.outputs(monitor):
             outputs = arrival.wait()
             with monitor.aside("Post-processing"):
                 sweep = self._add(first, outputs)
             del arrival, outputs  # or they would be kept while the next are computed
         with monitor.aside("Post-processing"), one_thread(sweep.is_small):
-            self._attempt(sweep.end)
-
-    def _outputs(self, monitor: Monitor) -> Iterator[tuple[int, Arrival]]:
-        """Yield the outputs of all windows, with the first one's number; a GPU is at the next ones meanwhile."""
-        starts, count = self._caller.windows.starts, len(self._caller.windows.starts)
-        known = int(starts[0] in self._caller.known)
-        done, under_way = 0, deque[tuple[int, Arrival]]()
-        while done < count:
-            monitor.update(done / count)
-            outputs = self._attempt(lambda: self._caller.next(done, self._way.batch))  # noqa: B023 - called at once
-            under_way.append((done, self._attempt(lambda: Arrival(outputs, self._way.store))))  # noqa: B023
-            done += len(outputs)
-            if done == known:
-                monitor.count(done / count)
-            del outputs  # or it would be kept while the next are computed
-            while len(under_way) > ahead_on(self._way.device):
-                yield under_way.popleft()
-        yield from under_way
+            self._loop.attempt(sweep.end)
 
     def _add(self, first: int, outputs: torch.Tensor) -> Sweep:
         """Add up outputs (B, K, I, J, K) of the windows from the `first`; returns where."""
         if self._sweep is None:
             channels_last = cells.is_channels_last(outputs[0])
-            self._sweep = self._attempt(lambda: self._new_sweep(self._way.store, channels_last=channels_last))
+            self._sweep = self._loop.attempt(lambda: self._new_sweep(self._loop.way.store, channels_last=channels_last))
         sweep = self._sweep
         with one_thread(sweep.is_small):
             for start, output in zip(self._caller.windows.starts[first:], outputs):
-                self._attempt(partial(sweep.add, start, output))
+                self._loop.attempt(partial(sweep.add, start, output))
         return sweep
 
     def _finished(self, values: torch.Tensor, first: int, stop: int) -> None:
         for mapped in self._mapped:
             mapped.take(values, first, stop)
 
-    def _attempt(self, action: Callable[[], T]) -> T:
-        """Do what may need more memory than there is, stepping down where it does."""
-        done, self._way = descend(self._way, lambda way: action(), self._take)
-        return done
-
-    def _take(self, way: Way) -> None:
-        self._way = way
-        self._caller.use(way.device, way.dtype)
+    def _move(self, store: torch.device) -> None:
         if self._sweep is not None:
-            self._sweep.move(way.store)
-
-
-def ahead_on(device: torch.device) -> int:
-    """Return how many batches a device may have begun beyond the one that is being added up."""
-    return 0 if device.type == "cpu" else 1
+            self._sweep.move(store)
 
 
 def _is_softmax_decided(recipe: Recipe, reducer: Reducer) -> bool:

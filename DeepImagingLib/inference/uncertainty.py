@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from DeepImagingLib.inference.predict import told
+from DeepImagingLib.inference.predict import told_plainly
 from DeepImagingLib.inference.preprocess import preprocess
 from DeepImagingLib.inference.stock import network_output
 from DeepImagingLib.inference.windows import count_windows
@@ -48,7 +48,7 @@ def mean_entropy(
     """
     import torch
 
-    with told(bundle, device), torch.inference_mode():
+    with told_plainly(bundle, device), torch.inference_mode():
         with monitor.stage("Preprocessing"):
             prepared = preprocess(pipeline.preprocessing, images, monitor)[bundle.input_key]
         with monitor.stage("Network"):

@@ -80,6 +80,9 @@ PLAIN: Mapping[Material, Range] = {
     M.PADDING: (-1024, -1000),
 }
 
+LEAST_HAZE = 150.0
+"""How much denser than the lung around it ground glass is at least, in HU; less is no nodule that anyone sees."""
+
 BLOOD = (M.AORTA, M.FALSE_LUMEN, M.LEFT_BLOOD, M.RIGHT_BLOOD, M.VEIN, M.RENAL_VEIN, M.PORTAL)
 
 KILOVOLTS = {80: (1.6, 1.25), 100: (1.25, 1.1), 120: (1.0, 1.0), 140: (0.87, 0.93)}
@@ -149,13 +152,14 @@ TEXTURE: Mapping[Material, Range] = {
 }  # fmt: skip
 
 
-def render(materials: Bytes, spacing: Spacing, rng: np.random.Generator) -> Field:
+def render(materials: Bytes, spacing: Spacing, rng: np.random.Generator, thin: Field | None = None) -> Field:
     """Return a CT image in HU of the (I, J, K) materials: values, texture and a scanner at random.
 
     Args:
         materials: Values of `Material`.
         spacing: Voxel size in mm.
         rng: Where everything random comes from.
+        thin: Share of vessel in each voxel of lung, 0 to 1, for what is thinner than voxels are.
     """
     mean, texture, patches = draw_values(rng)
     grain = rng.uniform(0, 1)
@@ -163,6 +167,8 @@ def render(materials: Bytes, spacing: Spacing, rng: np.random.Generator) -> Fiel
     fine += (1 - grain) * rng.standard_normal(materials.shape, dtype=np.float32)
     image = mean[materials] + texture[materials] * fine
     image += (patches + 0.3 * texture)[materials] * patchy(rng, materials.shape, int(rng.integers(3, 7)))
+    if thin is not None:
+        image += thin * (materials == M.LUNG) * (mean[M.LUNG_VESSEL] - image)
     return scan(image, materials, spacing, rng)
 
 
@@ -172,6 +178,7 @@ def draw_values(rng: np.random.Generator, phase: Phase | None = None) -> tuple[F
     The contrast phase is drawn too, unless it is given.
     """
     draw = {material: float(rng.uniform(*span)) for material, span in PLAIN.items()}
+    draw[M.SUBSOLID_NODULE] = max(draw[M.SUBSOLID_NODULE], draw[M.LUNG] + LEAST_HAZE)
     blood = rng.uniform(28, 55)  # anaemic to thick
     draw.update({material: blood + rng.uniform(-3, 3) for material in BLOOD})
     draw[M.MEDULLA] = draw[M.KIDNEY] + rng.uniform(-3, 3)

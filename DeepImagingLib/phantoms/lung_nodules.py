@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.phantoms.hounsfield import render
+from DeepImagingLib.phantoms.lung_distractors import add_distractors, clear_specks
 from DeepImagingLib.phantoms.torso import Bytes, Material, Organ
 from DeepImagingLib.phantoms.torso_ct import Triple, draw
 
@@ -54,7 +55,7 @@ def sample(
 ) -> tuple[dict[str, MetaTensor], tuple[Nodule, ...]]:
     """Return the CT image of a chest, {"ct": (1, I, J, K) float32 in HU}, and the nodules in it.
 
-    There are one to eight; none where no lung has air.
+    There are one to eight among distractors (`lung_distractors`); none where no lung has air.
 
     Args:
         seed: Any non-negative integer: the body is that of `torso_ct.sample`, the nodules and the noise are new.
@@ -71,8 +72,10 @@ def sample(
         raise InputError(f"Nodules need a spacing of {COARSEST_MM} mm or less, got {tuple(spacing)}.")
     materials, organs, affine = draw(seed, spacing, field_of_view, center=CHEST)
     rng = np.random.default_rng([seed, 2])
+    clear_specks(materials, spacing)
+    thin = add_distractors(materials, organs, spacing, rng)
     nodules = add_nodules(materials, organs, affine, rng, count=int(rng.integers(1, 9)))
-    image = render(materials, spacing, rng)
+    image = render(materials, spacing, rng, thin)
     return {"ct": MetaTensor(torch.from_numpy(image[None]), affine=torch.from_numpy(affine))}, nodules
 
 
@@ -135,14 +138,25 @@ def _paint(
     affine: npt.NDArray[np.float64],
     rng: np.random.Generator,
 ) -> None:
-    """A lumpy ball; spikes around a spiculated one, a denser core in some that are not solid."""
+    """A dented ball; spikes around a spiculated one, a denser core in some that are not solid."""
     box, distance = _distance(nodule, affine, lung.shape, margin=nodule.diameter / 2)
+    distance += _dents(nodule, box, affine, rng)
     spikes = _spikes(nodule, box, affine, rng) if nodule.spiculated else distance
     inside = lung[box] & (np.minimum(distance, spikes) < 0)
     view = materials[box]
     view[inside] = Material.NODULE if nodule.solid else Material.SUBSOLID_NODULE
     if not nodule.solid and rng.random() < 0.5:
         view[inside & (distance < -nodule.diameter * rng.uniform(0.25, 0.4))] = Material.NODULE
+
+
+def _dents(
+    nodule: Nodule, box: tuple[slice, ...], affine: npt.NDArray[np.float64], rng: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Return how deep the surface is dented in mm: none to half of the radius, so that balls become lobes."""
+    offset = _offsets(nodule, box, affine) * (2 * np.pi / nodule.diameter)
+    waves = rng.normal(0, 0.45, (3, 3))  # a wave in one to a few diameters
+    heights = [np.sin(np.tensordot(wave, offset, 1) + rng.uniform(0, 2 * np.pi)) for wave in waves]
+    return np.asarray(nodule.diameter * rng.uniform(0, 0.12) * np.clip(np.sum(heights, axis=0), 0, 2))
 
 
 def _spikes(

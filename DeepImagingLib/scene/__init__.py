@@ -4,9 +4,23 @@ Inside Slicer it works on the application's scene; outside, `host()` starts one 
 Widgets don't live here.
 """
 
-from DeepImagingLib.scene.export import ResultExport
+from DeepImagingLib.scene.anatomy import anatomy_of
+from DeepImagingLib.scene.contact_sheet import write_sheet
+from DeepImagingLib.scene.detections import (
+    Finding,
+    Review,
+    detections_of,
+    findings,
+    set_review,
+    set_threshold,
+    show_findings,
+    threshold_of,
+)
+from DeepImagingLib.scene.export import DetectionsExport, ResultExport
 from DeepImagingLib.scene.host import available, host
+from DeepImagingLib.scene.jump import jump
 from DeepImagingLib.scene.labelled import drafts, learn_from, pairs, segment_names, write_labelled
+from DeepImagingLib.scene.markups_file import write_markups
 from DeepImagingLib.scene.region import region
 from DeepImagingLib.scene.removal import probability_volumes, remove
 from DeepImagingLib.scene.saving import export_segmentation
@@ -16,24 +30,37 @@ from DeepImagingLib.scene.surfaces import surfaces
 from DeepImagingLib.scene.volumes import add_volume, read, voxels
 
 __all__ = [
+    "DetectionsExport",
+    "Finding",
     "ResultExport",
+    "Review",
     "VolumeState",
     "add_volume",
+    "anatomy_of",
     "available",
     "changed_since",
     "drafts",
+    "detections_of",
     "export_segmentation",
+    "findings",
     "host",
     "learn_from",
+    "jump",
     "pairs",
     "probability_volumes",
     "read",
     "region",
     "remove",
     "segment_names",
+    "set_review",
+    "set_threshold",
     "show",
+    "show_findings",
     "state_of",
     "surfaces",
+    "threshold_of",
     "voxels",
     "write_labelled",
+    "write_markups",
+    "write_sheet",
 ]

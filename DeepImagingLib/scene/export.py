@@ -12,8 +12,12 @@ import numpy.typing as npt
 
 from DeepImagingLib.errors import OutputError
 from DeepImagingLib.files import as_image
-from DeepImagingLib.results import Segmentation
+from DeepImagingLib.results import Detections, Segmentation
 from DeepImagingLib.scene import overview, views
+from DeepImagingLib.scene.contact_sheet import Told, write_contact_sheet
+from DeepImagingLib.scene.detections import findings, show_findings
+from DeepImagingLib.scene.jump import jump
+from DeepImagingLib.scene.markups_file import write_markups
 from DeepImagingLib.scene.segmentations import show
 from DeepImagingLib.scene.volumes import add_volume
 
@@ -72,11 +76,7 @@ class ResultExport:
         Raises:
             OutputError: Slicer's writer failed.
         """
-        application, _ = self._scene
-        application.mrmlScene().SetURL(str(path))
-        if not application.mrmlScene().WriteToMRB(str(path), None, None):
-            raise OutputError(f"{path.name!r} could not be written; is the disk full?")
-        return [path]
+        return _write_scene(self._scene[0], path)
 
     def write_png(self, path: Path) -> list[Path]:
         """Draw three slices with masks, a 3-D view and a legend; by matplotlib, saying so, where there is no OpenGL."""
@@ -98,6 +98,72 @@ class ResultExport:
         image = next(iter(self._images.values()))
         window = (CT_WINDOW, CT_LEVEL) if self._is_ct else None
         return overview.draw_by_matplotlib(image, self._result, self._center, window)
+
+
+class DetectionsExport:
+    """Findings as a scene of its own, as boxes (`.mrk.json`) and as a contact sheet; made when first needed.
+
+    Args:
+        result: The detections.
+        images: Name to image (C, I, J, K), as they were given to the run.
+        modality: "CT" shows windows of CT; else the window follows the voxels.
+    """
+
+    def __init__(self, result: Detections, images: Mapping[str, MetaTensor], modality: str = "") -> None:
+        self._result = result
+        self._given = images
+        self._modality = modality
+
+    @cached_property
+    def _images(self) -> dict[str, MetaTensor]:
+        return {name: _displayable(image) for name, image in self._given.items()}
+
+    @cached_property
+    def _scene(self) -> tuple[Any, Any]:
+        """The application that holds the scene, and the table node."""
+        from DeepImagingLib.scene.headless.application import HeadlessApplication
+
+        application = HeadlessApplication()
+        volumes = [add_volume(application.mrmlScene(), image, name) for name, image in self._images.items()]
+        for volume in volumes:
+            _set_window(volume, self._modality.upper() == "CT")
+        table = show_findings(self._result, volumes[0])
+        _set_up_views(application.mrmlScene(), volumes[0], _middle(self._result))
+        for finding in findings(table)[:1]:
+            jump(finding.node)
+        return application, table
+
+    def write_mrb(self, path: Path) -> list[Path]:
+        """Write the scene for Slicer, at the first finding; returns the files written.
+
+        Raises:
+            OutputError: Slicer's writer failed.
+        """
+        return _write_scene(self._scene[0], path)
+
+    def write_markups(self, path: Path) -> list[Path]:
+        """Write the findings as boxes; returns the files written.
+
+        Raises:
+            OutputError: Slicer's writer failed.
+        """
+        return write_markups(self._scene[1], path)
+
+    def write_png(self, path: Path) -> list[Path]:
+        """Draw each finding in three planes; it needs no scene. Returns the files written."""
+        image = next(iter(self._images.values())).numpy()[0]
+        return write_contact_sheet(path, image, self._result, [Told(box) for box in self._result.findings])
+
+
+def _write_scene(application: Any, path: Path) -> list[Path]:
+    application.mrmlScene().SetURL(str(path))
+    if not application.mrmlScene().WriteToMRB(str(path), None, None):
+        raise OutputError(f"{path.name!r} could not be written; is the disk full?")
+    return [path]
+
+
+def _middle(result: Detections) -> npt.NDArray[np.float64]:
+    return np.asarray((result.affine @ [*(np.array(result.shape) / 2), 1.0])[:3])
 
 
 def _direction(result: Segmentation) -> npt.NDArray[np.float64]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from DeepImagingLib.results import Segmentation
+from DeepImagingLib.results import Provenance, Segmentation
 from DeepImagingLib.scene.views import Pixels
 
 if TYPE_CHECKING:
@@ -52,25 +53,30 @@ def compose(pictures: dict[str, Pixels], result: Segmentation, path: Path, plain
         _draw_panel(axes, pictures[name], title, letters)
     legend = figure.add_subplot(grid[:, 2])
     _draw_legend(legend, result)
-    figure.text(0.01, 0.006, _footer(result, plain), color="0.7", fontsize=8)
+    told = [PLAIN_NOTE] if plain else []
+    figure.text(0.01, 0.006, footer(result.provenance, told), color="0.7", fontsize=8)
     figure.savefig(path, facecolor="black")
 
 
-def _footer(result: Segmentation, plain: bool) -> str:
+def footer(provenance: Provenance | None, further: Sequence[str] = ()) -> str:
     """Say what made the picture, since it will be passed on alone."""
-    made_by = f"{result.provenance.bundle} {result.provenance.version}" if result.provenance else "no model"
-    told = [made_by, "the patient's right is on the left", "not for clinical use", *([PLAIN_NOTE] if plain else [])]
-    return " · ".join(told)
+    made_by = f"{provenance.bundle} {provenance.version}" if provenance else "no model"
+    return " · ".join([made_by, "the patient's right is on the left", "not for clinical use", *further])
 
 
 def _draw_panel(axes: Any, picture: Pixels, title: str, letters: str) -> None:
     axes.imshow(picture, interpolation="antialiased")
     axes.set_axis_off()
     axes.set_title(title, color="white", fontsize=11, pad=4)
+    draw_letters(axes, letters, 12)
+
+
+def draw_letters(axes: Any, letters: str, size: float) -> None:
+    """Write the sides of the patient to the left, right, top and bottom edge of a picture."""
     places = ((0.02, 0.5), (0.98, 0.5), (0.5, 0.97), (0.5, 0.03))
     for letter, (x, y) in zip(letters, places, strict=True):
         backing = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 1.5}
-        style = {"color": "#ffd24d", "fontsize": 12, "ha": "center", "va": "center", "bbox": backing}
+        style = {"color": "#ffd24d", "fontsize": size, "ha": "center", "va": "center", "bbox": backing}
         axes.text(x, y, letter, transform=axes.transAxes, **style)
 
 

@@ -11,40 +11,47 @@ GROUP_TAG = "DeepImaging.Group"
 """Tag of a segment that is a union of others."""
 PROVENANCE_ATTRIBUTE = "DeepImaging.Provenance"
 RESULT_REFERENCE = "DeepImaging.Result"
-"""Role by which a probability volume names its segmentation."""
+"""Role by which a probability volume names its segmentation, and a finding its table."""
+FINDING_REFERENCE = "DeepImaging.Findings"
+"""Role by which a table names its findings."""
 
 
-def remove(segmentation_node: Any) -> None:
-    """Remove what the run made that this segmentation comes from.
+def remove(node: Any) -> None:
+    """Remove what the run made that this segmentation, or this table of findings, comes from.
 
     A segmentation that the run made goes, with its display and storage nodes, the other nodes of that run, and its
     folder in the subject hierarchy where nothing else is in it; copies of the segmentation stay. Of a segmentation
     that was there before, and was filled, the run's segments go; what is drawn into it since stays, and the node too.
-    The probability volumes go with either.
+    Of a table, its findings go, and copies of them stay. The probability volumes go with either.
     """
-    scene = segmentation_node.GetScene()
+    scene = node.GetScene()
     if scene is None:
         return
-    for volume in probability_volumes(segmentation_node):
+    for volume in probability_volumes(node):
         remove_node(volume)
-    run = segmentation_node.GetAttribute(RUN_ATTRIBUTE)
+    run = node.GetAttribute(RUN_ATTRIBUTE)
     if run is None:
-        _remove_segments(segmentation_node)
+        _remove_segments(node)
         return
-    others = [node for node in _nodes(scene) if node.GetAttribute(RUN_ATTRIBUTE) == run and _stands_alone(node)]
-    for node in (segmentation_node, *others):
-        remove_node(node)
+    for made in (node, *(finding_nodes(node) if node.IsA("vtkMRMLTableNode") else _others(node, run))):
+        remove_node(made)
     _remove_folder(scene, run)
 
 
-def probability_volumes(segmentation_node: Any) -> list[Any]:
-    """Return the probability volumes that were shown with a segmentation, in the order of its labels."""
-    scene = segmentation_node.GetScene()
+def probability_volumes(result_node: Any) -> list[Any]:
+    """Return the probability volumes that were shown with a segmentation or a table, in the order of its labels."""
+    scene = result_node.GetScene()
     return [
         node
         for node in (_nodes(scene) if scene is not None else ())
-        if node.IsA("vtkMRMLScalarVolumeNode") and node.GetNodeReference(RESULT_REFERENCE) is segmentation_node
+        if node.IsA("vtkMRMLScalarVolumeNode") and node.GetNodeReference(RESULT_REFERENCE) is result_node
     ]
+
+
+def finding_nodes(table: Any) -> list[Any]:
+    """Return the boxes of a table of findings that are still in the scene, in their order."""
+    count = table.GetNumberOfNodeReferences(FINDING_REFERENCE)
+    return [node for n in range(count) if (node := table.GetNthNodeReference(FINDING_REFERENCE, n)) is not None]
 
 
 def empty(segmentation_node: Any) -> None:
@@ -68,6 +75,12 @@ def _nodes(scene: Any) -> Iterator[Any]:
     return (scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes()))
 
 
+def _others(segmentation_node: Any, run: str) -> list[Any]:
+    """Return the other nodes of a run."""
+    found = [node for node in _nodes(segmentation_node.GetScene()) if node.GetAttribute(RUN_ATTRIBUTE) == run]
+    return [node for node in found if node is not segmentation_node and _stands_alone(node)]
+
+
 def _stands_alone(node: Any) -> bool:
     """Tell whether a node is none that goes, or stays, with a segmentation (a copy's have the attribute too)."""
     return not any(node.IsA(f"vtkMRML{kind}Node") for kind in ("Segmentation", "Display", "Storage"))
@@ -87,7 +100,8 @@ def _remove_segments(node: Any) -> None:
 def remove_node(node: Any) -> None:
     """Remove a node with the display and storage nodes that are its own."""
     scene = node.GetScene()
-    attached = [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
+    displayable = node.IsA("vtkMRMLDisplayableNode")
+    attached = [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes() if displayable else 0)]
     attached += [node.GetNthStorageNode(i) for i in range(node.GetNumberOfStorageNodes())]
     hierarchy = _hierarchy(scene)
     item = hierarchy.GetItemByDataNode(node) if hierarchy is not None else 0
@@ -102,11 +116,7 @@ def remove_node(node: Any) -> None:
 
 
 def _is_referenced(scene: Any, node: Any) -> bool:
-    import vtk
-
-    referencing = vtk.vtkCollection()
-    scene.GetReferencingNodes(node, referencing)
-    return bool(referencing.GetNumberOfItems())
+    return any(scene.IsNodeReferencingNodeID(other, node.GetID()) for other in _nodes(scene))
 
 
 def _remove_folder(scene: Any, run: str) -> None:

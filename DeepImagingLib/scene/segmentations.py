@@ -9,8 +9,8 @@ from uuid import uuid4
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.files.write import terminology_tag
-from DeepImagingLib.inference.checks import millimetres_apart
 from DeepImagingLib.results import Segment, Segmentation
+from DeepImagingLib.scene.folders import file_beside
 from DeepImagingLib.scene.probabilities import add_probabilities, probability_images
 from DeepImagingLib.scene.removal import (
     GROUP_TAG,
@@ -21,8 +21,8 @@ from DeepImagingLib.scene.removal import (
     remove,
     remove_node,
 )
-from DeepImagingLib.scene.state import SAME_PLACE_MM
-from DeepImagingLib.scene.volumes import as_image_data, as_matrix, is_volume, local_from_ijk, world_from_local
+from DeepImagingLib.scene.state import check_unmoved
+from DeepImagingLib.scene.volumes import as_image_data, as_matrix, local_from_ijk
 
 
 def show(result: Segmentation, reference: Any, *, node: Any = None, name: str = "", surface: bool = True) -> Any:
@@ -49,7 +49,7 @@ def show(result: Segmentation, reference: Any, *, node: Any = None, name: str = 
     Raises:
         InputError: The reference was changed or moved since it was read, or `node` is none to fill.
     """
-    _check_reference(result, reference)
+    check_unmoved(reference, result.layers.shape[1:], result.affine)
     _check_output(node, reference)
     run = (node.GetAttribute(RUN_ATTRIBUTE) if node is not None else None) or uuid4().hex
     segments = _segments(result, local_from_ijk(reference), run)
@@ -74,18 +74,6 @@ def show(result: Segmentation, reference: Any, *, node: Any = None, name: str = 
     return node
 
 
-def _check_reference(result: Segmentation, reference: Any) -> None:
-    if not is_volume(reference):
-        raise InputError("The reference is no volume node; give the one that was read for the run.")
-    image_data = reference.GetImageData()
-    shape = image_data.GetDimensions() if image_data is not None else ()
-    if tuple(shape) != result.layers.shape[1:]:
-        raise InputError("The volume has another size than when the run started; run again on the volume as it is now.")
-    world = world_from_local(reference) @ local_from_ijk(reference)
-    if millimetres_apart(world, result.affine, tuple(shape)) > SAME_PLACE_MM:
-        raise InputError("The volume was moved since the run started; run again on the volume where it is now.")
-
-
 def _check_output(node: Any, reference: Any) -> None:
     if node is None:
         return
@@ -107,7 +95,7 @@ def _add_node(reference: Any, name: str, run: str, result: Segmentation, images:
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.SetAttribute(RUN_ATTRIBUTE, run)
     try:
-        _file(scene, node, reference, result)
+        file_beside(reference, [node], run, result.provenance.bundle if result.provenance else "Segmentation")
         add_probabilities(images, node, reference)
     except BaseException:
         remove(node)
@@ -153,25 +141,3 @@ def _segment(segment: Segment, labelmap: Any, run: str) -> Any:
     if segment.terminology is not None:
         made.SetTag("TerminologyEntry", terminology_tag(segment.terminology))
     return made
-
-
-def _file(scene: Any, node: Any, reference: Any, result: Segmentation) -> None:
-    """File the node beside its reference in the subject hierarchy; without Qt nobody else does."""
-    import slicer
-
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    if hierarchy is None:
-        return
-    beside = _item(hierarchy, reference, hierarchy.GetSceneItemID())
-    folder = hierarchy.CreateFolderItem(hierarchy.GetItemParent(beside), _folder_name(result))
-    hierarchy.SetItemAttribute(folder, RUN_ATTRIBUTE, node.GetAttribute(RUN_ATTRIBUTE))
-    hierarchy.SetItemParent(_item(hierarchy, node, folder), folder)
-
-
-def _item(hierarchy: Any, node: Any, parent: int) -> int:
-    """Return the item of a node, made under `parent` where there is none."""
-    return int(hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(parent, node))
-
-
-def _folder_name(result: Segmentation) -> str:
-    return result.provenance.bundle if result.provenance is not None else "Segmentation"

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.inference.checks import millimetres_apart
-from DeepImagingLib.scene.volumes import voxels
+from DeepImagingLib.scene.volumes import is_volume, local_from_ijk, voxels, world_from_local
 
 SAME_PLACE_MM = 0.01
 
@@ -52,3 +52,16 @@ def changed_since(state: VolumeState, volume_node: Any) -> str:
     if now.modified != state.modified:
         return "The voxels of the input volume were changed while the model was running; run again on them."
     return ""
+
+
+def check_unmoved(reference: Any, shape: tuple[int, ...], affine: npt.NDArray[np.float64]) -> None:
+    """Raise InputError unless a volume node has the grid (I, J, K), at the place, that a result was computed on."""
+    if not is_volume(reference):
+        raise InputError("The reference is no volume node; give the one that was read for the run.")
+    image_data = reference.GetImageData()
+    found = tuple(image_data.GetDimensions()) if image_data is not None else ()
+    if found != tuple(shape):
+        raise InputError("The volume has another size than when the run started; run again on the volume as it is now.")
+    world = world_from_local(reference) @ local_from_ijk(reference)
+    if millimetres_apart(world, affine, found) > SAME_PLACE_MM:
+        raise InputError("The volume was moved since the run started; run again on the volume where it is now.")

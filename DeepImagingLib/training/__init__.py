@@ -7,8 +7,10 @@ same file.
 
 from DeepImagingLib.training.bodies import Bodies
 from DeepImagingLib.training.cases.stored import Cases
+from DeepImagingLib.training.detecting import DetectorLoss, measure_detector
 from DeepImagingLib.training.draws import Shuffled
 from DeepImagingLib.training.losses import PresentDiceCELoss
+from DeepImagingLib.training.lung_patches import LungCases, LungPatches
 from DeepImagingLib.training.old_labels import OldLabelsd
 from DeepImagingLib.training.phantom_patches import PhantomCases, PhantomPatches
 from DeepImagingLib.training.recipe import Recipe, load_recipe
@@ -20,7 +22,10 @@ __all__ = [
     "Bodies",
     "Cases",
     "CoarseStage",
+    "DetectorLoss",
     "EarlierWeights",
+    "LungCases",
+    "LungPatches",
     "OldLabelsd",
     "PhantomCases",
     "PhantomPatches",
@@ -30,4 +35,5 @@ __all__ = [
     "Shuffled",
     "Trainer",
     "load_recipe",
+    "measure_detector",
 ]

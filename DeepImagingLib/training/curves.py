@@ -14,19 +14,19 @@ Row = Mapping[str, float]
 """What was known at a step: "step", "minutes", "learning rate", "loss", and "SET: LABEL" where it was validated."""
 
 
-def write_curves(folder: Path, rows: Sequence[Row]) -> None:
-    """Write curve.csv and curve.png, each whole or not at all."""
+def write_curves(folder: Path, rows: Sequence[Row], metric: str = "dice") -> None:
+    """Write curve.csv and curve.png, each whole or not at all; `metric` is what validation measures."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     table = csv.DictWriter(text, names, restval="", lineterminator="\n")
     table.writeheader()
     table.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
     write_whole(folder / "curve.csv", lambda file: file.write(text.getvalue().encode()))
-    write_whole(folder / "curve.png", lambda file: file.write(_drawn(rows, names)))
+    write_whole(folder / "curve.png", lambda file: file.write(_drawn(rows, names, metric)))
 
 
-def _drawn(rows: Sequence[Row], names: Sequence[str]) -> bytes:
-    """Draw the loss above, Dice of each set below: its mean thick, its labels thin."""
+def _drawn(rows: Sequence[Row], names: Sequence[str], metric: str) -> bytes:
+    """Draw the loss above, what was measured of each set below: its mean thick, its labels thin."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 7), layout="constrained")
@@ -40,7 +40,7 @@ def _drawn(rows: Sequence[Row], names: Sequence[str]) -> bytes:
         thick = label == MEAN
         style = {"label": group, "linewidth": 2.5} if thick else {"alpha": 0.3, "linewidth": 0.8}
         below.plot(*_points(rows, name), color=f"C{sets.index(group)}", **style)
-    below.set(xlabel="step", ylabel="Dice", ylim=(0, 1))
+    below.set(xlabel="step", ylabel=metric.capitalize(), ylim=(0, 1))
     if sets:
         below.legend(loc="lower right")
     picture = io.BytesIO()

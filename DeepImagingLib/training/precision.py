@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from copy import deepcopy
+from typing import Any
 
 import torch
 
 GAIN = 0.9  # half precision has to be so much quicker to be worth its rounding
 TRIES = 2
 
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Loss = Callable[[Any, torch.Tensor], torch.Tensor]
+"""Of a network's answer in full precision, and labels."""
 
 
 def autocast(device: torch.device, half: bool) -> AbstractContextManager[object]:
     """Return the context that a network computes in."""
     return torch.autocast(device.type, torch.bfloat16, enabled=half)
+
+
+def as_float(answer: Any) -> Any:
+    """Return a network's answer, a tensor or lists and mappings of such, in full precision."""
+    if isinstance(answer, Mapping):
+        return {name: as_float(one) for name, one in answer.items()}
+    return [as_float(one) for one in answer] if isinstance(answer, (list, tuple)) else answer.float()
 
 
 def laid_out(value: torch.Tensor, half: bool) -> torch.Tensor:
@@ -63,8 +72,8 @@ def step_seconds(
     for _ in range(1 + tries):
         begun = time.perf_counter()
         with autocast(image.device, half):
-            logits = trial(laid_out(image, half))
-        loss(logits.float(), label).backward()  # type: ignore[no-untyped-call]  # not typed in torch
+            answer = trial(laid_out(image, half))
+        loss(as_float(answer), label).backward()  # type: ignore[no-untyped-call]  # not typed in torch
         if image.device.type == "cuda":
             torch.cuda.synchronize(image.device)
         seconds.append(time.perf_counter() - begun)

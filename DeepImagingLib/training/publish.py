@@ -20,7 +20,7 @@ from DeepImagingLib.training.checkpoint import write_whole
 from DeepImagingLib.training.curves import Row
 from DeepImagingLib.training.validate import MEAN
 
-SHARED = ("network_def", "inferer")
+SHARED = ("network_def", "anchor_generator", "inferer")
 """What the bundle's inference takes over from the recipe, so that the two can't disagree."""
 
 TAKEN = ("configs", "scripts")
@@ -33,21 +33,23 @@ class Account:
 
     Attributes:
         labels: Number of each channel → name.
-        metrics: "SET: LABEL" → Dice of the published weights.
+        metrics: "SET: LABEL" → what was measured of the published weights.
         rows: Of the curve.
         facts: Steps, seed, minutes and the like.
+        metric: What was measured.
     """
 
     labels: Mapping[int, str]
     metrics: Mapping[str, float]
     rows: Sequence[Row]
     facts: Mapping[str, Any]
+    metric: str = "dice"
 
 
 def publish_best(
     recipe: Path, output: Path, facts: Mapping[str, Any] | None = None, rows: Sequence[Row] | None = None
 ) -> float:
-    """Write the bundle of the best checkpoint of a training, be it at its end or not; returns its Dice.
+    """Write the bundle of the best checkpoint of a training, be it at its end or not; returns its score.
 
     Args:
         recipe: Folder of the recipe.
@@ -62,7 +64,8 @@ def publish_best(
     if spread := {name: one for name, one in best["spread"].items() if one}:
         told["spread"] = spread
     rows = rows if rows is not None else best["rows"]
-    publish(recipe, output, best["network"], Account(best["labels"], best["metrics"], rows, told))
+    account = Account(best["labels"], best["metrics"], rows, told, best.get("metric", Account.metric))
+    publish(recipe, output, best["network"], account)
     return float(np.mean([value for name, value in best["metrics"].items() if name.endswith(f": {MEAN}")]))
 
 
@@ -89,9 +92,18 @@ def publish(recipe: Path, output: Path, weights: Mapping[str, torch.Tensor], acc
     metadata = read_source(path, output).config if path.is_file() else {}
     _write(path, _told(metadata, account))
     model.parent.mkdir(exist_ok=True)
-    half = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
-    half = {name: value.contiguous() for name, value in half.items()}
+    half = _halved(weights)
     write_whole(model, lambda file: torch.save(half, file))
+
+
+def _halved(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return weights in half precision; those that a network has under several names are stored once."""
+    made: dict[tuple[int, torch.Size], torch.Tensor] = {}
+    for value in weights.values():
+        key = (value.data_ptr(), value.shape)
+        if key not in made:
+            made[key] = (value.half() if value.is_floating_point() else value).contiguous()
+    return {name: made[value.data_ptr(), value.shape] for name, value in weights.items()}
 
 
 def _share(output: Path) -> None:
@@ -128,7 +140,7 @@ def _told(metadata: dict[str, Any], account: Account) -> dict[str, Any]:
     return {
         **metadata,
         **{f"{name}_version": version for name, version in versions.items()},
-        "eval_metrics": {f"dice, {name}": round(value, 3) for name, value in account.metrics.items()},
+        "eval_metrics": {f"{account.metric}, {name}": round(value, 3) for name, value in account.metrics.items()},
         "training": {**account.facts, "curve": _thinned(account.rows)},
     }
 

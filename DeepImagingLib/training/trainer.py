@@ -24,11 +24,11 @@ from DeepImagingLib.training.curves import write_curves
 from DeepImagingLib.training.draws import From
 from DeepImagingLib.training.examples import draw_examples
 from DeepImagingLib.training.pace import Pace
-from DeepImagingLib.training.precision import Loss, autocast, half_pays, laid_out, lay_out
+from DeepImagingLib.training.precision import Loss, as_float, autocast, half_pays, laid_out, lay_out
 from DeepImagingLib.training.publish import publish_best
 from DeepImagingLib.training.ranks import Ranks
 from DeepImagingLib.training.stages import Stage
-from DeepImagingLib.training.validate import MEAN, Inferer, Items, Scores, measure
+from DeepImagingLib.training.validate import MEAN, Inferer, Items, Measure, Measured, Scores, measure
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +48,12 @@ class Trainer:
 
     Attributes:
         network: On `device`.
-        loss: Of logits (B, K, ...) and labels (B, 1, ...).
+        loss: Of the network's answer, logits (B, K, ...) say, and labels, such as (B, 1, ...).
         optimizer: Of the network's parameters.
         data: {"image", "label"} by number, without end, such as `PhantomPatches` or `Shuffled`.
         labels: Number of each channel → name; 0 is the background.
         inferer: Runs the network over whole images, for validation.
-        validation: Data sets to measure Dice on, by name; where there are several, the mean of their means counts.
+        validation: Data sets to measure on, by name; where there are several, the mean of their means counts.
         output: Folder of the bundle to make; checkpoints and curves go into its folder `training`.
         bundle: Folder of the recipe, whose configs the new bundle takes over; without one, checkpoints and curves are
             all there is, in `output` itself.
@@ -75,6 +75,8 @@ class Trainer:
         minutes: Time for all of `run`, from which the number of steps follows; None takes `steps`.
         frozen: Share of the steps in which only weights are trained that `before` told to be new.
         before: Where the weights come from that this training begins with; None leaves them as the network has them.
+        measure: What is measured in validation, of masks or boxes; the higher, the better.
+        metric: What that is called.
         title: What messages call it.
         made_of: Digest of the recipe and its settings, which has to be the same where a training goes on; "" where
             nobody told.
@@ -107,6 +109,8 @@ class Trainer:
     minutes: float | None = None
     frozen: float = 0.0
     before: Stage | None = None
+    measure: Measure = measure
+    metric: str = "dice"
     title: str = "training"
     made_of: str = ""
     saved: int = field(default=0, init=False)
@@ -325,8 +329,8 @@ class Trainer:
         """Add a batch's gradient, as a share of the step's; returns its loss."""
         image, label = self._moved(batch)
         with autocast(self._device, self.course.half):
-            logits = self.network(laid_out(image, self.course.half))
-        loss = self.loss(logits.float(), label)
+            answer = self.network(laid_out(image, self.course.half))
+        loss = self.loss(as_float(answer), label)
         (loss / self.accumulate).backward()  # type: ignore[no-untyped-call]  # not typed in torch
         return float(loss.detach())
 
@@ -363,14 +367,14 @@ class Trainer:
         if course.judge(flat, score):
             spread = {name: _spread(scores, self.validation[name]) for name, scores in found.items()}
             best = {"network": self._answering.state_dict(), "step": course.step, "metrics": flat}
-            told = {"labels": self._names, "facts": self._facts, "rows": course.rows}
+            told = {"labels": self._names, "metric": self.metric, "facts": self._facts, "rows": course.rows}
             checkpoint.save(self._folder / checkpoint.BEST, {**best, **told, "spread": spread})
-        logger.info("step %d: Dice %.3f, best %.3f at step %d", course.step, score, course.best, course.best_step)
-        write_curves(self._folder, course.rows)
+        logger.info("step %d: %.3f, best %.3f at step %d", course.step, score, course.best, course.best_step)
+        write_curves(self._folder, course.rows, self.metric)
 
-    def _measured(self, cases: Items) -> Scores:
+    def _measured(self, cases: Items) -> Measured:
         way = (self.inferer, self._device, self.course.half, lambda _: self._monitor.ask())
-        return measure(self._answering, cases, self._names, *way)
+        return self.measure(self._answering, cases, self._names, *way)
 
     @property
     def _answering(self) -> torch.nn.Module:
@@ -441,10 +445,10 @@ class Trainer:
             publish_best(Path(self.bundle), Path(self.output), self._facts, self.course.rows)
 
 
-def _spread(scores: Scores, cases: Items) -> dict[str, Any]:
+def _spread(scores: Measured, cases: Items) -> dict[str, Any]:
     """Return how far a set's cases differ, where it tells whose they are: 95 % intervals, or few cases themselves."""
     subjects = getattr(cases, "subjects", None)
-    if subjects is None:
+    if subjects is None or not isinstance(scores, Scores):
         return {}
     if len(set(subjects)) >= ENOUGH_SUBJECTS:
         return {"intervals": {name: list(ends) for name, ends in scores.intervals(subjects).items()}}

@@ -20,6 +20,29 @@ RESAMPLES = 1000
 Inferer = Callable[[torch.Tensor, torch.nn.Module], Any]
 
 
+class Measured(Protocol):
+    """What was measured on a set of cases."""
+
+    def means(self) -> dict[str, float]:
+        """Return figures by name; `MEAN` is the one that counts."""
+
+
+class Measure(Protocol):
+    """Measures a network; arguments as those of `measure`."""
+
+    def __call__(
+        self,
+        network: torch.nn.Module,
+        cases: Items,
+        labels: Mapping[int, str],
+        inferer: Any,
+        device: torch.device,
+        half: bool,
+        tell: Callable[[float], None],
+        /,
+    ) -> Measured: ...
+
+
 class Items(Protocol):
     """A dataset: items by number."""
 

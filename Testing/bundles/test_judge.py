@@ -45,7 +45,7 @@ class TestTheList:
     @pytest.mark.parametrize("target", sorted(set(allowed.TARGETS.values())))
     def test_every_entry_is_a_class_of_the_very_module_that_is_named(self, target: allowed.Target) -> None:
         found = getattr(import_module(target.module), target.name)
-        assert inspect.isclass(found)
+        assert inspect.isclass(found) or target in allowed.MAKERS.values()
         assert found.__module__ == target.module
 
     def test_every_network_that_could_download_is_known_to(self) -> None:

@@ -14,7 +14,7 @@ from monai.inferers import SlidingWindowInferer
 from DeepImagingLib import run
 from DeepImagingLib.bundles import Pipeline
 from DeepImagingLib.errors import BundleError, MemoryLimitError
-from DeepImagingLib.inference import swept
+from DeepImagingLib.inference import loop
 from DeepImagingLib.inference.ladder import AS_PLANNED, Way, step_down
 from DeepImagingLib.inference.memory import is_out_of_memory
 from DeepImagingLib.inference.reduce import Mapped
@@ -101,7 +101,7 @@ def without_units(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=[0, 1], ids=["one by one", "one ahead"])
 def ahead(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin the next batch before the last is added up, as GPUs do, or after it."""
-    monkeypatch.setattr(swept, "ahead_on", lambda device: request.param)
+    monkeypatch.setattr(loop, "ahead_on", lambda device: request.param)
 
 
 @pytest.mark.usefixtures("without_units", "ahead")

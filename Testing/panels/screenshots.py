@@ -47,6 +47,7 @@ def main() -> None:
                 for dark in (False, True):
                     name = f"{state}_{width}{'_dark' if dark else ''}.png"
                     render(panel, given.output / name, width, dark)
+        draw_detection(given.output)
         draw_training(given.output)
         close_worker()
     if given.resources:
@@ -59,6 +60,40 @@ def open_panel(name: str = "DeepSegmentation") -> Any:
     _, panel = load_module(ROOT / "DeepImaging" / name / f"{name}.py")
     panel.enter()
     return panel
+
+
+def draw_detection(output: Path) -> None:
+    """Draw the Deep Detection panel, and what it puts into the views, on a torso with findings made by hand."""
+    import numpy as np
+    import slicer
+
+    from DeepImagingLib import run, scene
+    from DeepImagingPanel import sample
+    from Testing.boxes import detections, provenance
+
+    slicer.mrmlScene.Clear(0)
+    panel = open_panel("DeepDetection")
+    render(panel, output / "detection_empty_420.png", 420, False)
+    volume = sample.makeVolume()[0]
+    voxels = scene.voxels(volume)
+    shape = voxels.array.shape[::-1]
+    middles = np.array([(0.3, 0.5, 0.75), (0.68, 0.5, 0.7), (0.33, 0.6, 0.8), (0.3, 0.45, 0.65)]) * shape
+    boxes = [(tuple(map(float, (*(at - half), *(at + half)))), score) for at, half, score in
+             zip(middles, (3.0, 2.0, 1.5, 4.0), (0.94, 0.71, 0.56, 0.31))]  # fmt: skip
+    result = detections(boxes, voxels.affine, shape, provenance=provenance("lung_nodule_ct_detection"))
+    anatomy = scene.show(run(sample.MODEL, scene.read(volume)), volume, surface=False)
+    table = scene.show_findings(result, volume, anatomy=anatomy)
+    panel.logic.getParameterNode().result = table
+    process_events_until(lambda: panel.result.node is table)
+    render(panel, output / "detection_found_420.png", 420, False)
+    click(panel.result.ui.nextButton)
+    click(panel.result.ui.acceptButton)
+    click(panel.result.ui.nextButton)
+    click(panel.result.ui.rejectButton)
+    for width in WIDTHS:
+        for dark in (False, True):
+            render(panel, output / f"detection_done_{width}{'_dark' if dark else ''}.png", width, dark)
+    scene.write_sheet(table, output / "detection_sheet.png")
 
 
 def draw_training(output: Path) -> None:

@@ -143,6 +143,7 @@ class TestTheList:
         imported |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
         tops = {name.split(".")[0] for name in imported} - sys.stdlib_module_names
         brought = {"DeepImagingLib", "slicer", "vtk", "vtkmodules", "vtkAddon", "numpy", "SimpleITK"}
+        brought |= {"torchvision"}  # by PyTorchUtils, with its torch
         assert {top for top in tops - brought if not top.startswith(("vtk", "mrml", "MRML"))} <= {
             one.module for one in needed()
         }

@@ -20,7 +20,8 @@ def mrml():
     from DeepImagingLib import scene
 
     scene.host()
-    for node_class in ("vtkMRMLVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLTransformNode"):
+    kinds = ("Volume", "Segmentation", "Transform", "MarkupsROI", "Table")
+    for node_class in (f"vtkMRML{kind}Node" for kind in kinds):
         for node in slicer.util.getNodesByClass(node_class):
             slicer.mrmlScene.RemoveNode(node)
     return slicer.mrmlScene

@@ -106,7 +106,7 @@ class TestRemove:
         def fail(*_):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(segmentations, "_folder_name", fail)
+        monkeypatch.setattr(segmentations, "file_beside", fail)
         before = nodes_in(mrml)
         with pytest.raises(KeyboardInterrupt):
             scene.show(overlapping, volume)

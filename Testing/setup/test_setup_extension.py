@@ -184,7 +184,8 @@ class TestPyTorch:
         assert not setup_extension.reachable("http://127.0.0.1:9/")
 
     def test_its_version_comes_from_the_pyproject(self, setup_extension: ModuleType) -> None:
-        assert setup_extension.torch_requirement(ROOT).startswith("torch==")
+        pins = setup_extension.torch_requirements(ROOT)
+        assert [pin.partition("==")[0] for pin in pins] == ["torch", "torchvision"]
 
 
 class TestTroubles:

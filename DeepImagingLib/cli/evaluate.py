@@ -1,0 +1,135 @@
+"""`evaluate`: how much a detector finds, of phantoms or of scans whose lesions are known."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from DeepImagingLib.cli.console import Interrupt, ProgressLine, print_json
+from DeepImagingLib.errors import BundleError, CancelledError, InputError
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
+
+    from DeepImagingLib.bundles import Bundle
+    from DeepImagingLib.evaluation import Scan
+    from DeepImagingLib.evaluation.hits import Numbers
+    from DeepImagingLib.results import Detections
+
+    Case = tuple[str, Callable[[], tuple[MetaTensor, Numbers]]]
+
+
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    """Say what words it takes."""
+    parser.add_argument("model", metavar="NAME|PATH", help="a detector's bundle")
+    parser.add_argument("--data", metavar="DIR", help="scans with annotations.csv, DL_info.csv, or NAME.json each")
+    parser.add_argument("--phantoms", metavar="FIRST:LAST", help="chests of the seeds FIRST ≤ seed < LAST")
+    parser.add_argument(
+        "--output", metavar="DIR", required=True, help="folder of evaluation.json, findings.csv, froc.png"
+    )
+    parser.add_argument("--hit", choices=("centre", "iou"), default="centre", help="what counts as found")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--trust", metavar="SHA256", help="run a foreign bundle of this exact content")
+    parser.add_argument("--json", action="store_true", help="print evaluation.json on stdout")
+    parser.set_defaults(command=evaluate)
+
+
+def evaluate(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
+    """Run the model on each scan, measure, write, and tell the main figures."""
+    from DeepImagingLib import Options, run
+    from DeepImagingLib.bundles import load_bundle
+    from DeepImagingLib.evaluation import Hit, judge, summary, write_report
+    from DeepImagingLib.results import Detections
+
+    if bool(parsed.data) == bool(parsed.phantoms):
+        raise InputError("Say what to evaluate on: either --data DIR or --phantoms FIRST:LAST.")
+    bundle = load_bundle(parsed.model, parsed.trust)
+    if bundle.task != "detection":
+        raise BundleError(
+            f"The bundle {bundle.name!r} is for {bundle.task}; name a detector, whose boxes can be judged."
+        )
+    cases = _in_folder(Path(parsed.data), bundle) if parsed.data else _phantoms(parsed.phantoms)
+    options, hit = Options(device=parsed.device), Hit(parsed.hit)
+    scans: list[Scan] = []
+    threshold = 0.0
+    with ProgressLine(sys.stderr.isatty()) as line:
+        for name, load in cases:
+            image, lesions = load()
+            found = run(bundle, image, options, progress=line, cancel=interrupt)
+            assert isinstance(found, Detections)  # of a detector
+            scans.append(_scan(name, found, lesions))
+            threshold = found.threshold
+            if interrupt():
+                raise CancelledError("The evaluation was stopped; nothing was written.")
+    outcomes = [judge(scan, hit) for scan in scans]
+    told: dict[str, Any] = {"model": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
+    told |= {"on": f"phantoms {parsed.phantoms}" if parsed.phantoms else Path(parsed.data).name}
+    told |= summary(scans, outcomes, hit, threshold)
+    written = write_report(Path(parsed.output), scans, outcomes, told, f"{bundle.name} on {told['on']}")
+    if parsed.json:
+        print_json(told)
+        return 0
+    default = told["at_default_threshold"]
+    print(f"{told['lesions']} lesions in {told['scans']} scans")
+    print(f"Mean sensitivity at 1/8 to 8 false positives a scan: {_shown(told['cpm'])}")
+    print(
+        f"At the default threshold of {default['threshold']:g}: sensitivity {_shown(default['sensitivity'])}, "
+        f"{default['false_positives']:.2f} false positives a scan"
+    )
+    for path in written:
+        print(f"Wrote {path}")
+    return 0
+
+
+def _shown(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.3f}"
+
+
+def _phantoms(words: str) -> Iterator[Case]:
+    from DeepImagingLib.phantoms import lung_nodules
+
+    first, _, last = words.partition(":")
+    if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
+        raise InputError(f"{words!r} names no seeds; write FIRST:LAST, such as 1000000:1000100.")
+
+    def load(seed: int) -> tuple[MetaTensor, Numbers]:
+        import numpy as np
+
+        images, nodules = lung_nodules.sample(seed)
+        return images["ct"], np.array([(*n.center, *[n.diameter] * 3) for n in nodules], float).reshape(-1, 6)
+
+    return ((f"phantom {seed}", lambda seed=seed: load(seed)) for seed in range(int(first), int(last)))  # type: ignore[misc]
+
+
+def _in_folder(folder: Path, bundle: Bundle) -> Iterator[Case]:
+    from DeepImagingLib.batch.find import find_studies
+    from DeepImagingLib.evaluation.references import References
+    from DeepImagingLib.files import read
+
+    references = References(folder)
+
+    def load(name: str, path: Path) -> tuple[MetaTensor, Numbers]:
+        image = read(path)
+        return image, references.of(name, image)
+
+    for study in find_studies(folder, bundle):
+        if study.problem or len(study.inputs) != 1:
+            raise InputError(study.problem or f"{study.name} has several images; detectors are evaluated on one.")
+        path = next(iter(study.inputs.values()))
+        yield study.name, lambda name=study.name, path=path: load(name, path)  # type: ignore[misc]
+
+
+def _scan(name: str, found: Detections, lesions: Numbers) -> Scan:
+    """Return boxes and lesions along the axes of the image's voxels."""
+    import numpy as np
+
+    from DeepImagingLib.evaluation import Scan
+
+    axes = np.asarray(found.boxes[0].axes) if found.boxes else np.eye(3)
+    boxes = np.array([(*axes.T @ box.center, *box.size) for box in found.boxes]).reshape(-1, 6)
+    lengths = lesions[:, 3:][:, np.abs(axes).argmax(axis=0)]
+    turned = np.concatenate([lesions[:, :3] @ axes, lengths], axis=1)
+    return Scan(name, boxes, np.array([box.score for box in found.boxes]), turned)

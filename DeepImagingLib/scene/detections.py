@@ -1,0 +1,258 @@
+"""Show detections: a locked box in the views for each, a table, and what is needed to have them back from the nodes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import numpy.typing as npt
+
+from DeepImagingLib.results import Detection, Detections, Provenance
+from DeepImagingLib.scene.anatomy import structures_of
+from DeepImagingLib.scene.findings_table import fill
+from DeepImagingLib.scene.folders import file_beside
+from DeepImagingLib.scene.probabilities import add_probabilities
+from DeepImagingLib.scene.removal import (
+    FINDING_REFERENCE,
+    PROVENANCE_ATTRIBUTE,
+    RESULT_REFERENCE,
+    RUN_ATTRIBUTE,
+    finding_nodes,
+    remove,
+)
+from DeepImagingLib.scene.state import check_unmoved
+from DeepImagingLib.scene.volumes import as_image_data, as_matrix, world_from_local
+from DeepImagingLib.tasks.places import place
+
+FINDING_ATTRIBUTE = "DeepImaging.Finding"
+"""Of a box: the detection, its rank and its place, as JSON."""
+DETECTIONS_ATTRIBUTE = "DeepImaging.Detections"
+"""Of the table: labels, threshold, shape and affine of the detections, as JSON."""
+REVIEW_ATTRIBUTE = "DeepImaging.Review"
+THRESHOLD_ATTRIBUTE = "DeepImaging.Threshold"
+"""Of the table: the score from which boxes are seen now."""
+IMAGE_REFERENCE = "DeepImaging.Image"
+"""Role by which the table names the volume that was looked through."""
+MOST_SHOWN = 200
+"""Boxes become nodes up to here: with thousands, views stand still."""
+LOW_COLOR, HIGH_COLOR, REJECTED_COLOR = (1.0, 0.9, 0.2), (1.0, 0.15, 0.1), (0.6, 0.6, 0.6)
+REJECTED_OPACITY = 0.5
+NO_GLYPH = 0.01
+
+
+class Review(Enum):
+    """What somebody said of a finding."""
+
+    NONE = "not reviewed"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """A finding as the scene has it.
+
+    Attributes:
+        node: Its vtkMRMLMarkupsROINode.
+        rank: From 1, the highest score first.
+        detection: As the run gave it, in RAS mm of the world as it was then.
+        place: In words, "" where nobody knows.
+        review: What was said of it.
+    """
+
+    node: Any
+    rank: int
+    detection: Detection
+    place: str
+    review: Review
+
+
+def show_findings(result: Detections, reference: Any, *, name: str = "", anatomy: Any = None) -> Any:
+    """Show `result` as boxes and a table beside the volume node it was computed from.
+
+    Each box is a locked vtkMRMLMarkupsROINode with the axes of the volume, under the same parent transform; those below
+    the result's threshold are there and can't be seen. All of it, and a volume for each heatmap, is filed next to the
+    reference under one folder; `remove` takes it away again. Nothing is added where this fails.
+
+    Args:
+        result: What a run on `reference` gave; of very many boxes those with the highest scores are shown, and the
+            description of the table says so.
+        reference: The volume node that was read.
+        name: Of the table; "" names it after the reference.
+        anatomy: A segmentation node of the same patient, by which places are told in words.
+
+    Returns:
+        The vtkMRMLTableNode, which stands for the result.
+
+    Raises:
+        InputError: The reference was changed or moved since it was read, or a transform isn't linear.
+    """
+    check_unmoved(reference, result.shape, result.affine)
+    structures = structures_of(anatomy) if anatomy is not None else []
+    shown = result.boxes[:MOST_SHOWN]
+    places = [place(box.center, box.size, structures) for box in shown]
+    local_from_world = np.asarray(np.linalg.inv(world_from_local(reference)), np.float64)
+    images = {f"{label} score": as_image_data(values) for label, values in result.heatmap.items()}
+    scene = reference.GetScene()
+    with _batch(scene):
+        table = scene.AddNewNodeByClass("vtkMRMLTableNode", name or f"{reference.GetName()} findings")
+        try:
+            _describe(table, result, reference)
+            boxes = [
+                _add_box(table, Finding(None, rank, box, where, Review.NONE), local_from_world, reference)
+                for rank, (box, where) in enumerate(zip(shown, places, strict=True), 1)
+            ]
+            folder = result.provenance.bundle if result.provenance else "Findings"
+            file_beside(reference, [table, *boxes], table.GetAttribute(RUN_ATTRIBUTE), folder)
+            add_probabilities(images, table, reference)
+            set_threshold(table, result.threshold)
+        except BaseException:
+            remove(table)
+            raise
+    return table
+
+
+def findings(table: Any) -> list[Finding]:
+    """Return the findings of a table node that are still in the scene, the highest score first; seen or not."""
+    return [_read(node) for node in finding_nodes(table)]
+
+
+def detections_of(table: Any) -> Detections:
+    """Return the detections that a table node stands for, as the run gave them, but for the heatmaps.
+
+    The threshold is the one of now.
+    """
+    told = json.loads(table.GetAttribute(DETECTIONS_ATTRIBUTE))
+    provenance = table.GetAttribute(PROVENANCE_ATTRIBUTE)
+    return Detections(
+        boxes=tuple(finding.detection for finding in findings(table)),
+        labels=tuple(told["labels"]),
+        threshold=threshold_of(table),
+        shape=(told["shape"][0], told["shape"][1], told["shape"][2]),
+        affine=np.array(told["affine"]),
+        provenance=Provenance(**json.loads(provenance)) if provenance else None,
+    )
+
+
+def threshold_of(table: Any) -> float:
+    """Return the score from which findings are seen."""
+    return float(table.GetAttribute(THRESHOLD_ATTRIBUTE))
+
+
+def set_threshold(table: Any, threshold: float) -> None:
+    """Show the findings at or above a score, hide the others, at once; the table lists those that are shown."""
+    table.SetAttribute(THRESHOLD_ATTRIBUTE, repr(float(threshold)))
+    found = findings(table)
+    for finding in found:
+        finding.node.GetDisplayNode().SetVisibility(finding.detection.score >= threshold)
+    _list(table, found)
+
+
+def set_review(table: Any, node: Any, review: Review) -> None:
+    """Keep in a finding's node, and in its table, what somebody says of it; what is rejected turns grey."""
+    node.SetAttribute(REVIEW_ATTRIBUTE, review.value)
+    _dress(_read(node))
+    _list(table, findings(table))
+
+
+def _list(table: Any, found: Sequence[Finding]) -> None:
+    threshold = threshold_of(table)
+    fill(table, [(f.rank, f.detection, f.place, f.review.value) for f in found if f.detection.score >= threshold])
+
+
+@contextmanager
+def _batch(scene: Any) -> Iterator[None]:
+    """Let views wait until all nodes are there."""
+    scene.StartState(scene.BatchProcessState)
+    try:
+        yield
+    finally:
+        scene.EndState(scene.BatchProcessState)
+
+
+def _describe(table: Any, result: Detections, reference: Any) -> None:
+    table.SetAttribute(RUN_ATTRIBUTE, uuid4().hex)
+    table.SetNodeReferenceID(IMAGE_REFERENCE, reference.GetID())
+    told = {"labels": result.labels, "shape": result.shape, "affine": result.affine.tolist()}
+    table.SetAttribute(DETECTIONS_ATTRIBUTE, json.dumps(told))
+    table.SetAttribute(THRESHOLD_ATTRIBUTE, repr(float(result.threshold)))
+    if result.provenance is not None:
+        table.SetAttribute(PROVENANCE_ATTRIBUTE, json.dumps(asdict(result.provenance)))
+    if len(result.boxes) > MOST_SHOWN:
+        table.SetDescription(f"Of {len(result.boxes)} boxes the {MOST_SHOWN} with the highest scores are shown.")
+
+
+def _add_box(table: Any, finding: Finding, local_from_world: npt.NDArray[np.float64], reference: Any) -> Any:
+    box = finding.detection
+    node = table.GetScene().AddNewNodeByClass("vtkMRMLMarkupsROINode", f"{box.label} {finding.rank}")
+    table.AddNodeReferenceID(FINDING_REFERENCE, node.GetID())
+    node.SetNodeReferenceID(RESULT_REFERENCE, table.GetID())
+    node.SetAttribute(RUN_ATTRIBUTE, table.GetAttribute(RUN_ATTRIBUTE))
+    node.SetAttribute(FINDING_ATTRIBUTE, _as_json(finding))
+    node.SetAttribute(REVIEW_ATTRIBUTE, finding.review.value)
+    node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
+    size, local_from_box = _placed(box, local_from_world)
+    node.SetSize(*size)
+    node.SetAndObserveObjectToNodeMatrix(as_matrix(local_from_box))
+    node.CreateDefaultDisplayNodes()
+    _dress(replace(finding, node=node))
+    node.SetLocked(True)
+    return node
+
+
+def _placed(
+    box: Detection, local_from_world: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the lengths of a box's edges and (4, 4) from the box's own coordinates, both in mm below the transform."""
+    edges = local_from_world[:3, :3] @ (box.axes * np.asarray(box.size))
+    size = np.linalg.norm(edges, axis=0)
+    local_from_box = np.eye(4)
+    local_from_box[:3, :3] = edges / np.maximum(size, np.finfo(float).tiny)
+    if np.linalg.det(local_from_box[:3, :3]) < 0:
+        local_from_box[:3, 2] *= -1  # views want right-handed axes; the box is the same
+    local_from_box[:3, 3] = (local_from_world @ [*box.center, 1.0])[:3]
+    return size, local_from_box
+
+
+def _dress(finding: Finding) -> None:
+    """Set what a finding looks like: by its score, and grey where it is rejected."""
+    node, score = finding.node, min(max(finding.detection.score, 0.0), 1.0)
+    rejected = finding.review is Review.REJECTED
+    color = REJECTED_COLOR if rejected else score_color(score)
+    display = node.GetDisplayNode()
+    for paint in (display.SetColor, display.SetSelectedColor):  # views take the second while a box is selected
+        paint(*color)
+    display.SetOpacity(REJECTED_OPACITY if rejected else 1.0)
+    display.SetFillVisibility(False)
+    display.SetPropertiesLabelVisibility(False)
+    display.SetPointLabelsVisibility(False)
+    display.SetHandlesInteractive(False)
+    display.SetGlyphScale(NO_GLYPH)  # the dot in the middle would hide what was found
+    node.SetNthControlPointLabel(0, node.GetName())
+    node.SetNthControlPointDescription(0, f"score {finding.detection.score:.3f}, {finding.review.value}")
+
+
+def score_color(score: float) -> tuple[float, float, float]:
+    """Return red, green, blue in 0..1 of a score from 0 to 1."""
+    red, green, blue = ((1 - score) * low + score * high for low, high in zip(LOW_COLOR, HIGH_COLOR, strict=True))
+    return red, green, blue
+
+
+def _as_json(finding: Finding) -> str:
+    box = finding.detection
+    told = {**vars(box), "axes": box.axes.tolist(), "more": dict(box.more)}
+    return json.dumps({"rank": finding.rank, "place": finding.place, "detection": told})
+
+
+def _read(node: Any) -> Finding:
+    told = json.loads(node.GetAttribute(FINDING_ATTRIBUTE))
+    values: dict[str, Any] = told["detection"]
+    tuples = {name: tuple(values[name]) for name in ("center", "size", "index_box")}
+    box = Detection(**{**values, **tuples, "axes": np.array(values["axes"])})
+    return Finding(node, told["rank"], box, told["place"], Review(node.GetAttribute(REVIEW_ATTRIBUTE)))

@@ -1,0 +1,64 @@
+"""The table node of findings: numbers with their units in the heads of the columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from DeepImagingLib.results import Detection
+
+Row = tuple[int, Detection, str, str]
+"""Rank, finding, place and review in words."""
+
+
+def fill(table: Any, rows: Sequence[Row]) -> None:
+    """Replace what a vtkMRMLTableNode holds by a row for each finding.
+
+    Centres are RAS in mm; diameters are those of the box along its edges that lie nearest to right–left, anterior–
+    posterior and superior–inferior. What a bundle tells beyond that has columns of its own.
+    """
+    import vtk
+
+    made = vtk.vtkTable()
+    for name, values in _columns(rows).items():
+        column = _array(values)
+        column.SetName(name)
+        for value in values:
+            column.InsertNextValue(value)
+        made.AddColumn(column)
+    table.SetAndObserveTable(made)
+
+
+def _columns(rows: Sequence[Row]) -> dict[str, Sequence[Any]]:
+    boxes = [box for _, box, _, _ in rows]
+    diameters = [patient_diameters(box) for box in boxes]
+    further = dict.fromkeys(name for box in boxes for name in box.more)
+    return {
+        "Rank": [rank for rank, _, _, _ in rows],
+        "Label": [box.label for box in boxes],
+        "Score": [box.score for box in boxes],
+        **{f"Center {axis} (mm)": [box.center[n] for box in boxes] for n, axis in enumerate("RAS")},
+        **{f"{axes} (mm)": [one[n] for one in diameters] for n, axes in enumerate(("R-L", "A-P", "S-I"))},
+        "Volume (mL)": [box.millilitres for box in boxes],
+        "Place": [place for _, _, place, _ in rows],
+        "Review": [review for _, _, _, review in rows],
+        **{name: [box.more.get(name, float("nan")) for box in boxes] for name in further},
+    }
+
+
+def _array(values: Sequence[Any]) -> Any:
+    import vtk
+
+    kinds = {int: vtk.vtkIntArray, float: vtk.vtkDoubleArray}
+    return kinds[type(values[0])]() if values and type(values[0]) in kinds else vtk.vtkStringArray()
+
+
+def patient_diameters(box: Detection) -> tuple[float, float, float]:
+    """Return the lengths in mm of the edges nearest to the patient's R-L, A-P and S-I axes; each edge is taken once."""
+    from scipy.optimize import linear_sum_assignment
+
+    _, edges = linear_sum_assignment(-np.abs(box.axes))
+    first, second, third = (float(box.size[edge]) for edge in edges)
+    return first, second, third

@@ -1,0 +1,150 @@
+"""Detectors in training: MONAI's losses of a RetinaNet, and how much it finds of what is in held-out cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from DeepImagingLib.evaluation.froc import POINTS, cpm, froc
+from DeepImagingLib.evaluation.hits import Numbers, Outcome, Scan, judge
+from DeepImagingLib.training.precision import as_float, autocast, laid_out
+from DeepImagingLib.training.validate import MEAN, Items, evaluating
+
+if TYPE_CHECKING:
+    from monai.apps.detection.networks.retinanet_detector import RetinaNetDetector
+
+
+class DetectorLoss(torch.nn.Module):
+    """The loss that a MONAI detector's settings make: of scores, and of the boxes of matched anchors.
+
+    MONAI's detector adds them up too, but asks torchvision for a matcher that isn't used here, and runs the network
+    itself.
+
+    Args:
+        detector: With a matcher (`set_atss_matcher`), a sampler and losses set.
+        patch: Shape of the images.
+        box_weight: Of the boxes' loss beside that of the scores.
+    """
+
+    def __init__(self, detector: RetinaNetDetector, patch: Sequence[int], box_weight: float = 1.0) -> None:
+        super().__init__()
+        self._detector = [detector]  # in a list, so that the network is no part of its own loss
+        self.patch, self.box_weight = tuple(patch), box_weight
+
+    def forward(self, outputs: Mapping[str, Sequence[torch.Tensor]], label: torch.Tensor) -> torch.Tensor:
+        """Return the loss, a scalar.
+
+        Args:
+            outputs: Of the network: scores and boxes, a map a level each.
+            label: (B, N, 7) boxes in voxels (xyzxyz) and their class; rows of -1 are none.
+        """
+        detector = self._detector[0]
+        maps = list(outputs[detector.cls_key])
+        image = maps[0].new_empty(1).expand(len(label), 1, *self.patch)  # anchors depend on its shape alone
+        anchors = detector.anchor_generator(image, maps)
+        heads = {key: detector._reshape_maps(list(levels)) for key, levels in outputs.items()}
+        targets = [_target(detector, rows) for rows in label]
+        places = [level.shape[2:].numel() for level in maps]
+        matched = [self._matched(target, one, places) for target, one in zip(targets, anchors, strict=True)]
+        scores = detector.compute_cls_loss(heads[detector.cls_key], targets, matched)
+        boxes = detector.compute_box_loss(heads[detector.box_reg_key], targets, anchors, matched)
+        return torch.as_tensor(scores + self.box_weight * boxes.to(scores.device))
+
+    def _matched(self, target: Mapping[str, torch.Tensor], anchors: torch.Tensor, places: list[int]) -> torch.Tensor:
+        """Return the number of the box that each anchor is to find, negative where there is none."""
+        detector = self._detector[0]
+        way = (target[detector.target_box_key], anchors, places, detector.num_anchors_per_loc)
+        return torch.as_tensor(detector.proposal_matcher(*way)[1], device=anchors.device)
+
+
+def _target(detector: RetinaNetDetector, rows: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return the boxes (N, 6) and classes (N) of a label's rows, under the detector's names."""
+    boxes = rows[rows[:, 6] >= 0]
+    return {detector.target_box_key: boxes[:, :6], detector.target_label_key: boxes[:, 6].long()}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of held-out cases, as `Scores` tell of masks."""
+
+    outcomes: Sequence[Outcome]
+
+    def means(self) -> dict[str, float]:
+        """Return the sensitivities at 1/8 to 8 false positives a case, and their mean."""
+        curve = froc(self.outcomes).at()
+        told = {f"at {point:g} false positives": float(value) for point, value in zip(POINTS, curve, strict=True)}
+        return told | {MEAN: cpm(self.outcomes)}
+
+
+def measure_detector(
+    network: torch.nn.Module,
+    cases: Items,
+    labels: Mapping[int, str],
+    inferer: RetinaNetDetector,
+    device: torch.device,
+    half: bool,
+    tell: Callable[[float], None],
+) -> Found:
+    """Return what a network finds: `validate.measure` of detectors.
+
+    Args:
+        network: As the detector's own.
+        cases: Items with "image" (1, I, J, K) and "label" (N, 7) boxes in voxels (xyzxyz) and their class.
+        labels: Number → name, from 0.
+        inferer: The detector, with windows, anchors and thresholds.
+        device: Where the network is.
+        half: Compute in bfloat16.
+        tell: Called with the share of the cases that are done.
+    """
+    outcomes = []
+    with _with_network(inferer, network, half), torch.no_grad():
+        for index in range(len(cases)):
+            tell(index / len(cases))
+            case = cases[index]
+            image = torch.as_tensor(case["image"]).as_subclass(torch.Tensor).to(device)
+            answer = inferer([image], use_inferer=True)[0]
+            truth = _target(inferer, torch.as_tensor(case["label"]))
+            boxes, lesions = (_middles(one[inferer.target_box_key]) for one in (answer, truth))
+            outcomes.append(judge(Scan(str(index), boxes, _numbers(answer[inferer.pred_score_key]), lesions)))
+    return Found(outcomes)
+
+
+def _middles(boxes: torch.Tensor) -> Numbers:
+    """Return (N, 6) middle and lengths of boxes (xyzxyz), in voxels as they are: the same for both sides."""
+    corners = _numbers(boxes)
+    low, high = corners[:, :3], corners[:, 3:]
+    return np.concatenate([(low + high) / 2, high - low], axis=1)
+
+
+def _numbers(values: torch.Tensor) -> Numbers:
+    return values.detach().cpu().double().numpy()
+
+
+class _Precise(torch.nn.Module):
+    """A network whose answer is full precision, however it computes: boxes in bfloat16 would be off by voxels."""
+
+    def __init__(self, network: torch.nn.Module, half: bool) -> None:
+        super().__init__()
+        self.network, self.in_half = network, half
+
+    def forward(self, image: torch.Tensor) -> Any:
+        with autocast(image.device, self.in_half):
+            answer = self.network(laid_out(image, self.in_half))
+        return as_float(answer)
+
+
+@contextmanager
+def _with_network(detector: RetinaNetDetector, network: torch.nn.Module, half: bool) -> Iterator[None]:
+    """Have a detector answer by another network for a while, in evaluation mode."""
+    before = detector.network
+    try:
+        with evaluating(network), evaluating(detector):
+            detector.network = _Precise(network, half)
+            yield
+    finally:
+        detector.network = before

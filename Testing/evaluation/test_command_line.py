@@ -1,0 +1,99 @@
+"""`evaluate` runs a detector on scans, and says in one sentence why it can't."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from DeepImagingLib.cli import main
+
+SHIPPED = Path(__file__).parents[2] / "Resources" / "Bundles" / "lung_nodule_ct_detection_small" / "configs"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped detector, tiny and with weights at random that find something everywhere."""
+    root = tmp_path_factory.mktemp("bundles") / "tiny_detector"
+    (root / "configs").mkdir(parents=True)
+    (root / "models").mkdir()
+    config = json.loads((SHIPPED / "inference.json").read_text(encoding="utf-8"))
+    features = {"out_channels": 8, "filters": [4, 8, 8], "kernel_size": [3, 3, 3], "strides": [2, 2, 2]}
+    config["network_def"]["feature_extractor"] |= features | {"upsample_kernel_size": [2, 2]}
+    config["window"] = [32, 32, 32]
+    (root / "configs" / "inference.json").write_text(json.dumps(config), encoding="utf-8")
+    (root / "configs" / "metadata.json").write_bytes((SHIPPED / "metadata.json").read_bytes())
+    torch.manual_seed(0)
+    network = ConfigParser(config["network_def"]).get_parsed_content()
+    torch.nn.init.constant_(network.classification_head.cls_logits.bias, 0)
+    torch.save(network.state_dict(), root / "models" / "model.pt")
+    return root
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two scans of noise with a finding each beside them."""
+    folder = tmp_path_factory.mktemp("scans")
+    rng = np.random.default_rng(0)
+    affine = np.diag([-2.0, -2.0, 2.0, 1.0])
+    for name in ("one", "two"):
+        values = rng.normal(-500, 200, (24, 24, 24)).astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(values, affine), folder / f"{name}.nii.gz")
+        finding = {"label": "nodule", "center_ras": [-24, -24, 24], "size_mm": [10, 10, 10], "review": "accepted"}
+        (folder / f"{name}.json").write_text(json.dumps({"findings": [finding]}), encoding="utf-8")
+    return folder
+
+
+def call(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    """Return exit code, stdout and stderr of a call."""
+    code = main(["evaluate", *map(str, words)])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def test_it_measures_and_writes(bundle: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = (bundle, "--data", scans, "--output", tmp_path / "told", "--device", "cpu", "--json")
+    code, out, err = call(capsys, *words)
+    assert code == 0, err
+    told = json.loads(out)
+    assert told == json.loads((tmp_path / "told" / "evaluation.json").read_text(encoding="utf-8"))
+    assert (told["scans"], told["lesions"]) == (2, 2) and 0 <= told["cpm"] <= 1
+    assert {path.name for path in (tmp_path / "told").iterdir()} == {"evaluation.json", "findings.csv", "froc.png"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "--data DIR or --phantoms"),
+        (("--phantoms", "5"), "FIRST:LAST"),
+        (("--phantoms", "7:7"), "FIRST:LAST"),
+        (("--data", "nowhere"), "nowhere"),
+    ],
+)
+def test_what_is_missing_is_named(
+    words: tuple[str, ...], said: str, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = call(capsys, bundle, *words, "--output", tmp_path / "told")
+    assert (code, err.count("\n")) == (2, 1) and said in err
+    assert not (tmp_path / "told").exists()
+
+
+def test_a_scan_of_which_nothing_is_known_is_told(
+    bundle: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone" / "one.nii.gz").write_bytes((scans / "one.nii.gz").read_bytes())
+    code, _, err = call(capsys, bundle, "--data", tmp_path / "alone", "--output", tmp_path / "told")
+    assert (code, err.count("\n")) == (2, 1) and "one.json" in err
+
+
+def test_a_model_that_finds_no_boxes_is_refused(
+    scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = call(capsys, "torso_ct_segmentation", "--data", scans, "--output", tmp_path / "told")
+    assert (code, err.count("\n")) == (2, 1) and "detector" in err
