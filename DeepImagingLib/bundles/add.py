@@ -35,6 +35,7 @@ _SMALL = 256 << 20
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """What Windows takes for a device, in every folder."""
 _CORRUPT = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError)
+TRAINING = "training"
 _STAGE = ".changing-"
 _OLDER = ".older"
 _LITTER = {"__MACOSX", ".DS_Store", "__pycache__", ".git"}
@@ -77,7 +78,7 @@ def add_bundle(
     with ExitStack() as opened:
         members = _members(source, opened)
         root = _root(members, source)
-        within = [member for member in members if root in member.place.parents]
+        within = [member for member in members if root in member.place.parents and not _is_of_training(member, root)]
         _check_size(within, source)
         name = _free_name(root.name or (source.resolve().name if source.is_dir() else source.stem), replace)
         with _staging() as stage:
@@ -171,6 +172,11 @@ def _root(members: Sequence[_Member], source: Path) -> PurePosixPath:
         return roots[0]
     told = f"{len(roots)} bundles: add one at a time" if roots else f"no MONAI bundle: there is no {metadata} in it"
     raise BundleError(f"{source.name} holds {told}.")
+
+
+def _is_of_training(member: _Member, root: PurePosixPath) -> bool:
+    """Tell whether a training left a file beside its bundle: checkpoints, and lists that name patients' files."""
+    return member.place.relative_to(root).parts[0] == TRAINING
 
 
 def _check_size(members: Sequence[_Member], source: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import zipfile
 from pathlib import Path
 
+from DeepImagingLib.bundles.add import TRAINING
 from DeepImagingLib.bundles.fingerprint import content_files
 from DeepImagingLib.errors import OutputError
 
@@ -20,7 +21,7 @@ def pack_bundle(root: Path, path: Path) -> Path:
     Raises:
         OutputError: The archive can't be written; one that was there stays as it was.
     """
-    files = {file for file in content_files(root) if file.relative_to(root).parts[0] != "training"}
+    files = {file for file in content_files(root) if file.relative_to(root).parts[0] != TRAINING}
     for name in FURTHER:
         place = root / name
         files |= {place} if place.is_file() else set(filter(Path.is_file, place.rglob("*")))

@@ -17,12 +17,14 @@ from DeepImagingLib.training.recipe import Recipe, load_recipe
 from DeepImagingLib.training.scans import Scans
 from DeepImagingLib.training.stages import CoarseStage, EarlierWeights
 from DeepImagingLib.training.trainer import Trainer
+from DeepImagingLib.training.validate import DiceBesideKept
 
 __all__ = [
     "Bodies",
     "Cases",
     "CoarseStage",
     "DetectorLoss",
+    "DiceBesideKept",
     "EarlierWeights",
     "LungCases",
     "LungPatches",

@@ -63,13 +63,13 @@ def make_folder(output: Path, folder: Path, resume: bool) -> None:
 
 
 def check_origin(folder: Path, made_of: str) -> None:
-    """Note what a training is made of, or compare it with what was noted when it began.
+    """Note what a training is made of, or compare it with what was noted when there is something to go on with.
 
     Raises:
         InputError: It is another.
     """
     note = folder / ORIGIN
-    if not note.is_file():
+    if not note.is_file() or not any(folder.rglob(LAST)):
         write_whole(note, lambda file: file.write(made_of.encode()))
     elif note.read_text(encoding="utf-8") != made_of:
         raise InputError(CHANGED)

@@ -12,7 +12,7 @@ from DeepImagingLib.bundles.bundle import load_bundle
 from DeepImagingLib.bundles.trusted import TrustedBuilder
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.training import checkpoint, composing
-from DeepImagingLib.training.cases import Dataset, Inspection, fold, inspect, split
+from DeepImagingLib.training.cases import Dataset, Inspection, Problem, as_before, fold, inspect, split
 from DeepImagingLib.training.cases.dataset import SPLITS
 from DeepImagingLib.training.cases.stored import resolved, stored_dataset, write_dataset
 from DeepImagingLib.training.continued import OUTPUTS, window_settings
@@ -31,6 +31,7 @@ SCRATCH = "scratch"
 RECIPE, CASES = "recipe", "cases.json"
 SMALL = {"weight_decay": 1e-4, "patience": None, "accumulate": 1}
 """Settings that hardly anybody changes, and that no data decide."""
+OF_THE_ASSIGNMENT = {"bundle_root", "output_dir", "start", "trust", "seed", "resume", "keep_old", "processes", "cases"}
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,9 @@ class Draft:
     def _metadata(self) -> Mapping[str, Any]:
         dataset, facts = self.assignment.dataset, self.inspection.facts
         parts = {case.label: case.split for case in dataset.cases}
-        splits = {part: [one.sha256 for one in facts if parts[one.case.label] == part] for part in SPLITS}
+        before = self.base.metadata.get("data_split") or {} if self.base else {}
+        now = {part: [one.sha256 for one in facts if parts[one.case.label] == part] for part in SPLITS}
+        splits = {part: list(dict.fromkeys([*before.get(part, ()), *now[part]])) for part in SPLITS}
         modality = self.base.modality if self.base else guessed_modality(facts)
         name = self.assignment.output.absolute().name
         return composing.metadata(name, self.labels, dataset.channels, modality, self.train["patch"], splits, self.base)
@@ -157,8 +160,7 @@ def drafted(assignment: Assignment, inspection: Inspection) -> Draft:
     base = None if assignment.base == SCRATCH else load_bundle(assignment.base, assignment.trust)
     if assignment.keep_old:
         _check_old(base)
-    way = (assignment.dataset, inspection.facts, assignment.seed)
-    dataset = fold(*way, *assignment.fold) if assignment.fold else split(*way)
+    dataset, inspection = _split(assignment, inspection, base)
     labels = _labels(dataset, base if assignment.keep_old else None)
     plan = _planned(assignment, inspection, base, labels)
     settings = {**SMALL, **{key: choice.value for key, choice in plan.items()}, "keep_old": assignment.keep_old}
@@ -168,6 +170,22 @@ def drafted(assignment: Assignment, inspection: Inspection) -> Draft:
     train = composing.train_config(settings, labels, order, heads)
     train = {**train, **_checked(assignment, train)}
     return Draft(replace(assignment, dataset=dataset), inspection, plan, labels, base, taken, train)
+
+
+def _split(assignment: Assignment, inspection: Inspection, base: Bundle | None) -> tuple[Dataset, Inspection]:
+    """Return the dataset with a split for each case, and a note where the base knows some of its scans."""
+    way = (inspection.facts, assignment.seed)
+    earlier = base.metadata.get("data_split") or {} if base else {}
+    placed, known = as_before(assignment.dataset, inspection.facts, earlier, assignment.seed)
+    if assignment.fold:
+        dataset = fold(assignment.dataset, *way, *assignment.fold)
+        told = "some of them may be measured on now, which says little"
+    else:
+        dataset, told = split(placed, *way), "each is trained on or measured on as it was there"
+    if known and base:
+        text = f"{known} of the scans were in the training of {base.name}; {told}."
+        inspection = replace(inspection, problems=(*inspection.problems, Problem(text, fatal=False)))
+    return dataset, inspection
 
 
 def _check_old(base: Bundle | None) -> None:
@@ -198,6 +216,8 @@ def _planned(assignment: Assignment, inspection: Inspection, base: Bundle | None
 def _checked(assignment: Assignment, train: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what the user set; every key has to be one of the recipe's."""
     asked = assignment.settings or {}
+    if own := sorted(asked.keys() & OF_THE_ASSIGNMENT):
+        raise InputError(f"{own[0]!r} is no setting of the plan: it follows from the other options, or has its own.")
     if unknown := sorted(asked.keys() - train.keys()):
         known = ", ".join(sorted(train))
         raise InputError(f"There is no setting {unknown[0]!r}; there are {known}.")

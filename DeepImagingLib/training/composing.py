@@ -17,6 +17,9 @@ Steps = Sequence[Mapping[str, Any]]
 
 BOTH = ["image", "label"]
 CASES = "$@output_dir + '/training/cases.json'"
+PLACES = "label_cls_indices"
+MOST_PLACES = 10_000
+"""Voxels of each label that patches are drawn around; to look for them in each draw would take seconds."""
 
 
 def train_config(
@@ -39,7 +42,9 @@ def train_config(
         old = "DeepImagingLib.training.OldLabelsd"
         preparation.append(
             {"_target_": old, "keys": "label", "bundle": "@start", "device": "@device", "trust": "@trust"}
+            | {"drawn": list(order[1:])}
         )
+    kept = [name for number, name in enumerate(labels) if number not in order]
     return {
         "imports": ["$import torch"],
         "bundle_root": ".",
@@ -74,10 +79,18 @@ def train_config(
         },
         "case_transform": {"_target_": "Compose", "transforms": [*preparation, typed]},
         "pad": {"_target_": "SpatialPadd", "keys": BOTH, "spatial_size": "@patch", "mode": "edge"},
+        "places": {
+            "_target_": "ClassesToIndicesd",
+            "keys": "label",
+            "num_classes": "$len(@labels)",
+            "max_samples_per_class": MOST_PLACES,
+        },
+        "train_transform": {"_target_": "Compose", "transforms": ["@case_transform", "@pad", "@places"]},
         "crop": {
             "_target_": "RandCropByLabelClassesd",
             "keys": BOTH,
             "label_key": "label",
+            "indices_key": PLACES,
             "spatial_size": "@patch",
             "num_classes": "$len(@labels)",
             "num_samples": 1,
@@ -85,17 +98,17 @@ def train_config(
         },
         "patch_transform": {
             "_target_": "Compose",
-            "transforms": ["@pad", "@crop", *settings["augmentation"], "@typed"],
+            "transforms": ["@crop", {"_target_": "DeleteItemsd", "keys": PLACES}, *settings["augmentation"], "@typed"],
         },
         "typed": typed,
-        "train_cases": _cases("train"),
+        "train_cases": _cases("train", "@train_transform"),
         "data": {
             "_target_": "DeepImagingLib.training.Shuffled",
             "data": "@train_cases",
             "transform": "@patch_transform",
             "seed": "@seed",
         },
-        "validation": {"cases": _cases("validation")},
+        "validation": {"cases": _cases("validation", "@case_transform")},
         "earlier_weights": {
             "_target_": "DeepImagingLib.training.EarlierWeights",
             "bundle": "@start",
@@ -126,19 +139,20 @@ def train_config(
             "patience": "@patience",
             "frozen": "@frozen",
             "before": "$@earlier_weights if @start else None",
+            **({"measure": {"_target_": "DeepImagingLib.training.DiceBesideKept", "kept": kept}} if kept else {}),
         },
         "initialize": ["$monai.utils.set_determinism(seed=@seed)"],
         "run": ["$@trainer.run()"],
     }
 
 
-def _cases(split: str) -> Settings:
+def _cases(split: str, transform: str) -> Settings:
     kind = "DeepImagingLib.training.Cases"
     return {
         "_target_": kind,
         "path": "@cases",
         "split": split,
-        "transform": "@case_transform",
+        "transform": transform,
         "memory": "@cache_gb",
     }
 
@@ -240,7 +254,7 @@ def metadata(
         },
         "name": name,
         "task": f"Segmentation of {found}",
-        "description": f"Segmentation of {found} in {modality}, trained on {sum(map(len, splits.values()))} scans.",
+        "description": f"Segmentation of {found} in {modality}, trained on {len(splits['train'])} scans.",
         "intended_use": "Research only; not for clinical use",
         "network_data_format": {
             "inputs": {

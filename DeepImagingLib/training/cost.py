@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from DeepImagingLib.bundles.trusted import TrustedBuilder
 from DeepImagingLib.inference.memory import free_memory, measured
 from DeepImagingLib.training.planning import Choice, Plan
 from DeepImagingLib.training.precision import has_units, step_seconds
+from DeepImagingLib.training.room import enough_room
 
 if TYPE_CHECKING:
     from DeepImagingLib.training.compose import Draft
@@ -33,7 +35,7 @@ def costs(draft: Draft, minutes: float | None = None) -> Plan:
     channels = max(1, len(draft.assignment.dataset.channels))
     image = torch.rand(train["batch_size"], channels, *train["patch"], device=device)
     label = torch.zeros_like(image[:, :1])
-    with measured(device) as usage:
+    with enough_room(device), measured(device) as usage:
         step_seconds(network, builder.get("loss"), image, label, False, tries=0)
     ways = (False, True) if has_units(device) else (False,)
     seconds = min(step_seconds(network, builder.get("loss"), image, label, half) for half in ways) * train["accumulate"]
@@ -51,10 +53,17 @@ def _steps(draft: Draft) -> int:
 
 
 def _scans(draft: Draft) -> float:
-    """Return the bytes of the scans that are kept in memory, at most what the plan allows."""
-    voxels = sum(float(np.prod(one.shape)) for one in draft.inspection.facts)
-    channels = len(draft.assignment.dataset.channels) + 1
-    return min(voxels * channels * BYTES_A_VALUE, draft.train["cache_gb"] * GB)
+    """Return the bytes of the prepared scans that are kept in memory, of each split at most what the plan allows."""
+    dataset = draft.assignment.dataset
+    split_of = {case.label: str(case.split) for case in dataset.cases}
+    spacing = next((step["pixdim"] for step in draft.train["preparation"] if "pixdim" in step), None)
+    bytes_of: Counter[str] = Counter()
+    for one in draft.inspection.facts:
+        resampled = np.divide(one.spacing, spacing).prod() if spacing and len(spacing) == len(one.spacing) else 1.0
+        size = np.prod(one.shape) * resampled * (len(dataset.channels) + 1) * BYTES_A_VALUE
+        bytes_of[split_of[one.case.label]] += int(size)
+    limit = draft.train["cache_gb"] * GB
+    return float(min(bytes_of["train"], limit) + min(bytes_of["validation"], limit))
 
 
 def _time(seconds: float, steps: int, minutes: float | None) -> Choice:
@@ -62,7 +71,8 @@ def _time(seconds: float, steps: int, minutes: float | None) -> Choice:
     if minutes is not None:
         return Choice(f"{minutes:g} min", f"as you set it: about {60 * minutes / seconds:.0f} steps, {a_step}")
     return Choice(
-        f"about {max(1, round(steps * seconds / 60))} min", f"{steps} steps, {a_step}; validation comes on top"
+        f"about {max(1, round(steps * seconds / 60))} min",
+        f"{steps} steps, {a_step}; patches and validation come on top",
     )
 
 

@@ -27,6 +27,7 @@ from DeepImagingLib.training.pace import Pace
 from DeepImagingLib.training.precision import Loss, as_float, autocast, half_pays, laid_out, lay_out
 from DeepImagingLib.training.publish import publish_best
 from DeepImagingLib.training.ranks import Ranks
+from DeepImagingLib.training.room import enough_room
 from DeepImagingLib.training.stages import Stage
 from DeepImagingLib.training.validate import MEAN, Inferer, Items, Measure, Measured, Scores, measure
 
@@ -134,16 +135,8 @@ class Trainer:
         with self._ranks.leader_first():
             self._open()
         try:
-            with self._ranks.leader_first():
-                self._prepare()
-            self._start(self._run_before())
-            self._ranks.wait()  # who writes the first checkpoint must not be taken for one that goes on
-            self._clock = Clock(self.course.seconds)
-            if not self._goes_on:
-                self._validate()  # a recipe that can't be validated should fail now, and not in an hour
-                self._save()
-            with self._monitor.stage(self.title):
-                self._train()
+            with enough_room(self._device):
+                self._go()
         except CancelledError as error:
             kept = self if self.was_begun else self.before and self.before.trainer
             if not (kept and kept.was_begun):
@@ -155,6 +148,19 @@ class Trainer:
             self._publish()
         self._ranks.wait()
         return Path(self.output) if self.bundle else self._folder
+
+    def _go(self) -> None:
+        """Prepare, begin or go on, and take all steps."""
+        with self._ranks.leader_first():
+            self._prepare()
+        self._start(self._run_before())
+        self._ranks.wait()  # who writes the first checkpoint must not be taken for one that goes on
+        self._clock = Clock(self.course.seconds)
+        if not self._goes_on:
+            self._validate()  # a recipe that can't be validated should fail now, and not in an hour
+            self._save()
+        with self._monitor.stage(self.title):
+            self._train()
 
     @property
     def was_begun(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from monai.metrics import compute_dice
 from DeepImagingLib.training.precision import autocast, laid_out
 
 MEAN = "mean"
+KEPT = " (agreement with the earlier model)"
 RESAMPLES = 1000
 
 Inferer = Callable[[torch.Tensor, torch.nn.Module], Any]
@@ -58,16 +59,20 @@ class Scores:
     Attributes:
         labels: Names of the labels, without the background.
         dice: (cases, labels), NaN where a case doesn't have the label.
+        kept: Labels whose truth is what an earlier model found.
     """
 
     labels: tuple[str, ...]
     dice: npt.NDArray[np.float64]
+    kept: frozenset[str] = frozenset()
 
     def means(self) -> dict[str, float]:
-        """Return the mean of each label over the cases that have it, and the mean of these."""
+        """Return the mean of each label over the cases that have it, and the mean of these but for those kept."""
         columns = zip(self.labels, self.dice.T, strict=True)
         means = {name: float(np.nanmean(column)) for name, column in columns if not np.isnan(column).all()}
-        return means | {MEAN: float(np.mean(list(means.values()))) if means else 0.0}
+        drawn = [value for name, value in means.items() if name not in self.kept]
+        told = {f"{name}{KEPT}" if name in self.kept else name: value for name, value in means.items()}
+        return told | {MEAN: float(np.mean(drawn)) if drawn else 0.0}
 
     def intervals(self, subjects: Sequence[str]) -> dict[str, tuple[float, float]]:
         """Return 95 % intervals of the means, by drawing subjects with replacement (percentile bootstrap, seeded).
@@ -81,7 +86,7 @@ class Scores:
         draws = [rng.integers(0, len(rows), len(rows)) for _ in range(RESAMPLES)]
         found: dict[str, list[float]] = {}
         for draw in draws:
-            again = Scores(self.labels, self.dice[np.concatenate([rows[n] for n in draw])])
+            again = replace(self, dice=self.dice[np.concatenate([rows[n] for n in draw])])
             for name, value in again.means().items():
                 found.setdefault(name, []).append(value)
         ends = {name: np.percentile(values, (2.5, 97.5)) for name, values in found.items()}
@@ -118,6 +123,21 @@ def measure(
             scores.append(compute_dice(answer, label, num_classes=max(labels) + 1)[0].cpu().numpy())
     numbers = [number for number in sorted(labels) if number]
     return Scores(tuple(labels[number] for number in numbers), np.stack(scores)[:, numbers])
+
+
+@dataclass(frozen=True)
+class DiceBesideKept:
+    """Measures as `measure` does, and tells labels apart whose truth is what an earlier model found.
+
+    Attributes:
+        kept: Their names.
+    """
+
+    kept: Sequence[str]
+
+    def __call__(self, *arguments: Any) -> Scores:
+        """Measure; arguments as of `measure`."""
+        return replace(measure(*arguments), kept=frozenset(self.kept))
 
 
 @contextmanager

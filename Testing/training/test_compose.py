@@ -14,7 +14,7 @@ import torch
 from DeepImagingLib import run
 from DeepImagingLib.bundles.bundle import load_bundle
 from DeepImagingLib.errors import InputError
-from DeepImagingLib.training.cases import read_dataset
+from DeepImagingLib.training.cases import Case, Dataset, Facts, as_before, read_dataset, split
 from DeepImagingLib.training.compose import Assignment, Draft, draft
 from DeepImagingLib.training.old_labels import OldLabelsd
 from DeepImagingLib.training.validate import MEAN, Scores
@@ -29,9 +29,17 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_spleen_like(tmp_path_factory.mktemp("base") / "spleen_like")
 
 
-def drafted(base: Path | str, scans: Path, output: Path, *, keep_old: bool = False, **settings: object) -> Draft:
+def drafted(
+    base: Path | str,
+    scans: Path,
+    output: Path,
+    *,
+    keep_old: bool = False,
+    labels: tuple[str, ...] = ("stone", "spleen"),
+    **settings: object,
+) -> Draft:
     """Draft a training of "stone" and "spleen"."""
-    dataset = read_dataset(scans, {"stone": 1, "spleen": 2})
+    dataset = read_dataset(scans, {name: number for number, name in enumerate(labels, 1)})
     return draft(Assignment(dataset, str(base), output, settings={**QUICK, **settings}, keep_old=keep_old))
 
 
@@ -78,15 +86,58 @@ class TestTransfer:
         assert head and not any(now[name].shape == before[name].shape for name in head)
 
     def test_kept_labels_come_first_and_fill_the_background(self, base: Path, scans: Path, tmp_path: Path) -> None:
-        training = drafted(base, scans, tmp_path / "out", keep_old=True)
+        training = drafted(base, scans, tmp_path / "out", keep_old=True, labels=("stone",))
         assert training.labels == ("background", "spleen", "stone")
         trainer = training.begin()
         item = trainer.validation["cases"][0]
-        drawn = drafted(base, scans, tmp_path / "other").begin().validation["cases"][0]["label"]
+        drawn = drafted(base, scans, tmp_path / "other", labels=("stone",)).begin().validation["cases"][0]["label"]
         filled = OldLabelsd("label", str(base))({**item, "label": torch.zeros_like(item["label"])})["label"]
         assert set(item["label"].unique().tolist()) == {0, 1, 2}
         assert torch.equal(item["label"] == 2, drawn == 1), "stones are what they were"
         assert torch.equal(item["label"][drawn == 0], filled[drawn == 0])
+        trainer.run()
+        metrics = json.loads((tmp_path / "out" / "configs" / "metadata.json").read_text())["eval_metrics"]
+        stone = metrics["dice, cases: stone"]
+        assert metrics["dice, cases: mean"] == stone, "agreement with the earlier model is told beside it"
+        assert "dice, cases: spleen (agreement with the earlier model)" in metrics
+
+    def test_what_somebody_drew_is_not_drawn_over(self, base: Path, scans: Path) -> None:
+        image = torch.rand(1, 32, 32, 32)
+        nothing = {"image": image, "label": torch.zeros(1, 32, 32, 32)}
+        assert OldLabelsd("label", str(base))(nothing)["label"].any()
+        assert not OldLabelsd("label", str(base), drawn=[1])(nothing)["label"].any()
+
+
+class TestGoingOnAgain:
+    """A model that was made of one's scans, trained on with more of them."""
+
+    def test_scans_that_were_trained_on_are_never_measured_on(self, base: Path, scans: Path, tmp_path: Path) -> None:
+        first = drafted(base, scans, tmp_path / "first")
+        bundle = first.begin().run()
+        (kept,) = first.assignment.dataset.part("validation")
+        for seed in range(4):
+            dataset = read_dataset(scans, {"stone": 1, "spleen": 2})
+            again = draft(Assignment(dataset, str(bundle), tmp_path / "again", settings=QUICK, seed=seed))
+            assert [case.label for case in again.assignment.dataset.part("validation")] == [kept.label]
+            assert "4 of the scans were in the training of first" in again.inspection.problems[-1].text
+
+    def test_of_few_new_scans_all_are_trained_on_and_of_more_some_are_kept_back(self) -> None:
+        def case(number: int) -> Case:
+            return Case((Path(f"{number}.nii"),), Path(f"{number}.nrrd"), f"subject {number}")
+
+        def facts(one: Case) -> Facts:
+            nothing = np.zeros((1, 1), np.float32)
+            return Facts(one, (4, 4, 4), (1.0, 1.0, 1.0), np.array([60, 4]), nothing, nothing, one.subject)
+
+        earlier = {"train": ["subject 0", "subject 1"], "validation": ["subject 2"]}
+        for new in (1, 8):
+            cases = tuple(map(case, range(3 + new)))
+            dataset, known = as_before(Dataset(cases, {"liver": 1}), list(map(facts, cases)), earlier, 0)
+            assert known == 3
+            parts = split(dataset, list(map(facts, cases)), 0)
+            measured = {int(one.label.stem) for one in parts.part("validation")}
+            assert 2 in measured and not measured & {0, 1}
+            assert len(measured) == (1 if new == 1 else 3)
 
 
 class TestTheOutput:

@@ -7,7 +7,7 @@ from DeepImagingLib.training.cases.dataset import Case, Dataset, parse_labels
 from DeepImagingLib.training.cases.inspect import Facts, Inspection, Problem, inspect
 from DeepImagingLib.training.cases.load import load_case
 from DeepImagingLib.training.cases.sources import read_dataset
-from DeepImagingLib.training.cases.splits import fold, split
+from DeepImagingLib.training.cases.splits import as_before, fold, split
 
 __all__ = [
     "Case",
@@ -15,6 +15,7 @@ __all__ = [
     "Facts",
     "Inspection",
     "Problem",
+    "as_before",
     "fold",
     "inspect",
     "load_case",

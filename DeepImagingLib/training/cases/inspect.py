@@ -15,6 +15,7 @@ from DeepImagingLib.errors import InputError
 from DeepImagingLib.files import digest, read
 from DeepImagingLib.training.cases.dataset import Case, Dataset
 from DeepImagingLib.training.cases.load import (
+    OVERLAP,
     corners,
     load_image,
     numbered_labels,
@@ -105,7 +106,7 @@ def inspect(dataset: Dataset, tell: Callable[[float], None] = lambda _: None) ->
         found, wrong = _look(case, dataset)
         problems += wrong
         facts += found
-    problems += _never_there(dataset, facts)
+    problems += [*_never_there(dataset, facts), *_twice(facts)]
     return Inspection(dataset, tuple(facts), tuple(problems))
 
 
@@ -131,6 +132,16 @@ def _never_there(dataset: Dataset, facts: list[Facts]) -> Iterator[Problem]:
             yield Problem(f"No case has the label {name!r} ({dataset.labels[name]}); leave it out or mend its number.")
 
 
+def _twice(facts: list[Facts]) -> Iterator[Problem]:
+    """Tell of scans that are there twice, as if they were of different subjects."""
+    first: dict[str, Facts] = {}
+    for one in facts:
+        other = first.setdefault(one.sha256, one)
+        if other.case.subject != one.case.subject:
+            text = f"{one.case.name}: its scan is that of {other.case.name}; leave one out, or give both one subject."
+            yield Problem(text, one.case)
+
+
 def _look(case: Case, dataset: Dataset) -> tuple[list[Facts], list[Problem]]:
     """Return the facts of a case, if it can be used, and what is wrong with it."""
     image = label = None
@@ -143,6 +154,7 @@ def _look(case: Case, dataset: Dataset) -> tuple[list[Facts], list[Problem]]:
         label = read(case.label)
         numbers = numbers_in(case.label, dataset.labels)
     except InputError as error:
+        label = None
         problems.append(Problem(f"{case.name}: {error}", case))
     if image is None or label is None:
         return [], problems
@@ -160,7 +172,7 @@ def _look(case: Case, dataset: Dataset) -> tuple[list[Facts], list[Problem]]:
 
 def _wrong_labels(case: Case, label: MetaTensor, numbers: dict[str, int]) -> Iterator[Problem]:
     if label.shape[0] != 1:
-        yield Problem(f"{case.name} has {label.shape[0]} values a voxel; give labels that exclude each other.", case)
+        yield Problem(f"{case.name} {OVERLAP}", case)
         return
     values = np.unique(label.numpy())
     if not np.array_equal(values, np.round(values)) or values.min() < 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from monai.data import MetaTensor
 
 SEG_NRRD = ".seg.nrrd"
+OVERLAP = "has segments that overlap, and a voxel can have one label only; mend them so that they don't."
 SAME_GRID_MM = 1e-2  # how far corners of the same grid may lie apart, in two files that round differently
 
 
@@ -32,7 +34,7 @@ def load_case(case: Case, dataset: Dataset) -> dict[str, MetaTensor]:
     image = load_image(case, dataset)
     label = read(case.label)
     if label.shape[0] != 1:
-        raise InputError(f"{case.label.name} has {label.shape[0]} values a voxel; give a file in which labels exclude.")
+        raise InputError(f"{case.label.name} {OVERLAP}")
     numbered = numbered_labels(label, dataset, numbers_in(case.label, dataset.labels))
     return {"image": image, "label": numbered if same_grid(numbered, image) else onto_grid(numbered, image)}
 
@@ -75,8 +77,11 @@ def segment_numbers(path: Path) -> dict[str, int]:
     reader.ReadImageInformation()
     keys = set(reader.GetMetaDataKeys())
     found: dict[str, int] = {}
-    while (prefix := f"Segment{len(found)}_") + "Name" in keys:
-        found[reader.GetMetaData(prefix + "Name")] = int(reader.GetMetaData(prefix + "LabelValue"))
+    for prefix in takewhile(lambda one: f"{one}Name" in keys, (f"Segment{number}_" for number in count())):
+        name = reader.GetMetaData(f"{prefix}Name")
+        if name in found:
+            raise InputError(f"{path.name} has two segments called {name!r}; rename one of them.")
+        found[name] = int(reader.GetMetaData(f"{prefix}LabelValue"))
     return found
 
 

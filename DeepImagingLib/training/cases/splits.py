@@ -14,6 +14,8 @@ from DeepImagingLib.training.cases.dataset import SPLITS, Dataset
 from DeepImagingLib.training.cases.inspect import Facts
 
 SHARES = {"train": 0.75, "validation": 0.25}
+ENOUGH_TO_DEAL = 4
+"""New subjects, beside those that have their place, from which one is kept back; fewer are all trained on."""
 
 
 def split(dataset: Dataset, facts: Sequence[Facts], seed: int, shares: Mapping[str, float] = SHARES) -> Dataset:
@@ -31,20 +33,52 @@ def split(dataset: Dataset, facts: Sequence[Facts], seed: int, shares: Mapping[s
     Raises:
         InputError: There are fewer subjects than parts.
     """
-    voxels = {one.case: one.voxels for one in facts}
+    voxels = {one.case.label: one.voxels for one in facts}
     chosen = {case.subject: case.split for case in dataset.cases if case.split}
     present: dict[str, set[int]] = defaultdict(set)
     for case in dataset.cases:
-        present[case.subject] |= set(np.flatnonzero(voxels[case][1:]).tolist())
+        present[case.subject] |= set(np.flatnonzero(voxels[case.label][1:]).tolist())
     if len(present) < len(shares):
         raise InputError(
             f"There are cases of {len(present)} subject, and {' and '.join(shares)} need one each; add some."
         )
     if not {"train", "validation"} <= set(chosen.values()):
         chosen |= _dealt(present, chosen, seed, shares)
-    return replace(
-        dataset, cases=tuple(replace(case, split=chosen.get(case.subject, SPLITS[0])) for case in dataset.cases)
-    )
+    parts = tuple(replace(case, split=chosen.get(case.subject, SPLITS[0])) for case in dataset.cases)
+    for part in ("train", "validation") if shares is SHARES else ():
+        if all(case.split != part for case in parts):
+            raise InputError(
+                f"No case is in the split {part!r}; there have to be some to train on and some to measure."
+            )
+    return replace(dataset, cases=parts)
+
+
+def as_before(
+    dataset: Dataset, facts: Sequence[Facts], earlier: Mapping[str, Sequence[str]], seed: int
+) -> tuple[Dataset, int]:
+    """Return the dataset with the splits that its scans had in an earlier training, and how many had one.
+
+    A scan that was trained on must not be measured on later, or the model would seem to get better by itself.
+
+    Args:
+        dataset: To split; a case that has a split keeps it.
+        facts: Of its cases.
+        earlier: Split → SHA-256 of the scans in it, as a bundle's metadata tell them.
+        seed: Of what is random.
+    """
+    had = {sha256: split for split in reversed(SPLITS) for sha256 in earlier.get(split, ())}  # trained on weighs most
+    found = {one.case.subject: had[one.sha256] for one in facts if one.sha256 in had and one.case.split is None}
+    new = {
+        one.case.subject: set(np.flatnonzero(one.voxels[1:]).tolist())
+        for one in facts
+        if one.case.split is None and one.case.subject not in found
+    }
+    if found and len(new) >= ENOUGH_TO_DEAL:
+        chosen = found | _dealt(new, {}, seed, SHARES)
+    else:
+        chosen = found
+    cases = tuple(replace(case, split=case.split or chosen.get(case.subject)) for case in dataset.cases)
+    return replace(dataset, cases=cases), sum(case.subject in found for case in dataset.cases)
 
 
 def fold(dataset: Dataset, facts: Sequence[Facts], seed: int, number: int, count: int) -> Dataset:
@@ -63,9 +97,8 @@ def fold(dataset: Dataset, facts: Sequence[Facts], seed: int, number: int, count
     if not 1 <= number <= count or count < 2:
         raise InputError(f"There is no fold {number} of {count}; name one such as 1/5.")
     free = [replace(case, split=case.split if case.split == "test" else None) for case in dataset.cases]
-    known = [replace(one, case=case) for one, case in zip(facts, free, strict=True)]
     shares = {f"part {n}": 1 / count for n in range(1, count + 1)}
-    parts = split(replace(dataset, cases=tuple(free)), known, seed, shares).cases
+    parts = split(replace(dataset, cases=tuple(free)), facts, seed, shares).cases
     kept = {f"part {number}": "validation", "test": "test"}
     return replace(dataset, cases=tuple(replace(case, split=kept.get(str(case.split), "train")) for case in parts))
 

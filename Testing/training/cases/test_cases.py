@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -33,9 +34,9 @@ LABELS = {"liver": 1, "tumour": 2}
 
 
 def write_image(path: Path, *, shape: tuple[int, ...] = SHAPE, affine: np.ndarray = GRID) -> Path:
-    """Write an image of noise."""
+    """Write an image of noise, another for each name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    values = np.random.default_rng(0).normal(50, 20, shape).astype(np.float32)
+    values = np.random.default_rng(list(path.name.encode())).normal(50, 20, shape).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(values, affine), path)
     return path
 
@@ -177,6 +178,31 @@ class TestInspection:
         problems = inspect(read_dataset(folder / "list.csv", LABELS)).problems
         assert [problem.case.name for problem in problems if problem.case] == ["case0.nii.gz", "case1.nii.gz"]
         assert "train and validation" in problems[0].text
+
+    def test_a_scan_that_is_there_twice_is_told(self, tmp_path: Path) -> None:
+        folder = write_folder(tmp_path, 3)
+        shutil.copyfile(folder / "images" / "case0.nii.gz", folder / "images" / "case2.nii.gz")
+        (problem,) = inspect(read_dataset(folder, LABELS)).problems
+        assert problem.fatal and "case2.nii.gz: its scan is that of case0.nii.gz" in problem.text
+
+    @pytest.mark.parametrize("part", ["train", "validation"])
+    def test_splits_need_a_case_each(self, tmp_path: Path, part: str) -> None:
+        folder = write_folder(tmp_path, 3)
+        rows = "".join(f"images/case{n}.nii.gz,labels/case{n}.nii.gz,{part}\n" for n in range(3))
+        (folder / "list.csv").write_text("image,label,split\n" + rows)
+        found = inspect(read_dataset(folder / "list.csv", LABELS))
+        with pytest.raises(InputError, match="No case is in the split"):
+            split(found.dataset, found.facts, 0)
+
+    def test_two_segments_of_a_name_are_told(self, tmp_path: Path) -> None:
+        image = write_image(tmp_path / "a.nii.gz")
+        segmentation = sitk.ReadImage(str(write_label(tmp_path / "plain.nii.gz")))
+        for index in range(2):
+            segmentation.SetMetaData(f"Segment{index}_Name", "liver")
+            segmentation.SetMetaData(f"Segment{index}_LabelValue", str(index + 1))
+        sitk.WriteImage(segmentation, str(tmp_path / "a.seg.nrrd"))
+        (problem,) = (p for p in inspect(Dataset((Case((image,), tmp_path / "a.seg.nrrd", "a"),), LABELS)).problems)
+        assert "two segments called 'liver'" in problem.text
 
     def test_fractions_are_no_labels(self, tmp_path: Path) -> None:
         folder = write_folder(tmp_path, 1)
