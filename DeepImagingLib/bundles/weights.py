@@ -36,6 +36,8 @@ def weights_file(root: Path, asked: str | None) -> Path:
         raise BundleError(f"The bundle's path of its weights, {asked!r}, can't be followed.") from error
     if not there:
         shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+        if any((root / "configs").glob("train.*")):
+            raise BundleError(f"It has no weights yet; make some by its recipe: DeepImagingLib train {root.name}.")
         raise BundleError(f"The bundle has no weights: {shown} is missing; download the bundle whole, with its models.")
     return resolved
 

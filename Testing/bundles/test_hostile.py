@@ -374,6 +374,11 @@ PLAIN_SETTINGS: dict[str, Any] = {"spatial_dims": 2, "in_channels": 3, "out_chan
 SENET_SETTINGS: dict[str, Any] = {"spatial_dims": 2, "in_channels": 3, "num_classes": 2}
 NETWORK_SETTINGS: dict[str, dict[str, Any]] = {
     **{name: SENET_SETTINGS for name in allowed.PRETRAINED if name.startswith("SE")},
+    **{
+        name: {"spatial_dims": 2, "n_input_channels": 3, "num_classes": 2}
+        for name in allowed.PRETRAINED
+        if name.startswith("resnet") and name[6:].isdigit()
+    },
     "EfficientNetBN": {"model_name": "efficientnet-b0", "spatial_dims": 2},
     "FlexibleUNet": {"in_channels": 3, "out_channels": 2, "backbone": "efficientnet-b0", "spatial_dims": 2},
     "AHNet": {"spatial_dims": 2, "upsample_mode": "bilinear"},
