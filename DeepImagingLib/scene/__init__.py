@@ -6,7 +6,18 @@ Widgets don't live here.
 
 from DeepImagingLib.scene.export import ResultExport
 from DeepImagingLib.scene.host import available, host
-from DeepImagingLib.scene.labelled import drafts, learn_from, pairs, segment_names, write_labelled
+from DeepImagingLib.scene.labelled import (
+    case_files,
+    drafts,
+    learn_from,
+    list_of,
+    outlines,
+    pairs,
+    scans,
+    segment_names,
+    stamp,
+    write_list,
+)
 from DeepImagingLib.scene.region import region
 from DeepImagingLib.scene.removal import probability_volumes, remove
 from DeepImagingLib.scene.saving import export_segmentation
@@ -20,20 +31,25 @@ __all__ = [
     "VolumeState",
     "add_volume",
     "available",
+    "case_files",
     "changed_since",
     "drafts",
     "export_segmentation",
     "host",
     "learn_from",
+    "list_of",
+    "outlines",
     "pairs",
     "probability_volumes",
     "read",
     "region",
     "remove",
+    "scans",
     "segment_names",
     "show",
+    "stamp",
     "state_of",
     "surfaces",
     "voxels",
-    "write_labelled",
+    "write_list",
 ]
