@@ -166,9 +166,10 @@ def mean_entropy(
     *,
     build: Callable[[Bundle, torch.device], Pipeline] = Bundle.build,
 ) -> float:
-    """Tell how unsure a segmentation network is of a study, 0 to 1: outline those first of which it is least sure.
+    """Tell how unsure a segmentation network is of a study, 0 to 1, or infinity where it finds nothing.
 
-    Arguments and errors are those of `run`; of the options, device and region count.
+    Those it is least sure of are worth outlining first. Arguments and errors are those of `run`; of the options,
+    device and region count.
 
     Example:
         >>> sorted(scans, key=lambda scan: -mean_entropy("my_model", scan))  # doctest: +SKIP

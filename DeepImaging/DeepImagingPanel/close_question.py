@@ -27,7 +27,10 @@ class CloseQuestion(qt.QWidget):
         """Let all events pass but for a close that the user doesn't want."""
         if event.type() != qt.QEvent.Close or not self._isTraining():
             return False
-        question = _("A model is being trained. Close all the same? The best so far is kept in its folder.")
+        question = _(
+            "A model is being trained. Close all the same? Its last checkpoint is kept: enter the same name again to "
+            "go on, or to keep the best so far."
+        )
         if slicer.util.confirmYesNoDisplay(question):
             return False
         event.ignore()

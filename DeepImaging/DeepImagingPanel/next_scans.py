@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,19 @@ from DeepImagingPanel.scene_run import SceneRun
 UNKNOWN = "–"
 
 
+def _key(scan: Any, model: str) -> tuple[int, str]:
+    """Return what an entropy is known by: the voxels' time stamp, which no others ever have, and the model."""
+    image = scan.GetImageData()
+    voxels = image.GetPointData().GetScalars() if image is not None else None
+    return (voxels.GetMTime() if voxels is not None else 0), model
+
+
+def _unsure(entropy: float | None) -> str:
+    if entropy is None:
+        return UNKNOWN
+    return _("finds nothing") if math.isinf(entropy) else f"{100 * entropy:.0f} %"
+
+
 class NextScans:
     """Drives the table of scans without outlines, those the model is least sure of first.
 
@@ -33,7 +47,7 @@ class NextScans:
         self.ui, self._chosen, self._added = ui, chosen, added
         self.logic = PanelLogic()
         self._rows: list[tuple[Any, Any]] = []
-        self._entropies: dict[tuple[str, str], float] = {}
+        self._entropies: dict[tuple[int, str], float] = {}
         self._waiting: list[Any] = []
         self._measuring: Handle | None = None
         self._run: SceneRun | None = None
@@ -59,14 +73,13 @@ class NextScans:
         model, _device = self._chosen()
         volume, _outline = self.selected
         rows = scene.drafts(slicer.mrmlScene)
-        rows.sort(key=lambda row: -self._entropies.get((row[0].GetID(), model), -1.0))
+        rows.sort(key=lambda row: -self._entropies.get(_key(row[0], model), -1.0))
         self._rows = rows
         table = self.ui.nextTable
         table.blockSignals(True)
         table.setRowCount(len(rows))
         for row, (scan, outline) in enumerate(rows):
-            entropy = self._entropies.get((scan.GetID(), model))
-            unsure = UNKNOWN if entropy is None else f"{100 * entropy:.0f} %"
+            unsure = _unsure(self._entropies.get(_key(scan, model)))
             texts = (scan.GetName(), unsure, outline.GetName() if outline is not None else UNKNOWN)
             for column, text in enumerate(texts):
                 item = qt.QTableWidgetItem(text)
@@ -111,7 +124,7 @@ class NextScans:
             self._measuring.cancel()
             return
         model, _device = self._chosen()
-        self._waiting = [scan for scan, _outline in self._rows if (scan.GetID(), model) not in self._entropies]
+        self._waiting = [scan for scan, _outline in self._rows if _key(scan, model) not in self._entropies]
         self._problem = ""
         self._measureNext()
 
@@ -153,17 +166,20 @@ class NextScans:
         if self._waiting:
             model, device = self._chosen()
             scan = self._waiting[0]
-            job = EntropyJob(model, scene.voxels(scan), Options(device=device))
-            self._measuring = runner.current().do(job, lambda handle: self._onMeasured(handle, scan, model))
+            key = _key(scan, model)
+            self._measuring = runner.current().do(
+                lambda: EntropyJob(model, scene.voxels(scan), Options(device=device)),
+                lambda handle: self._onMeasured(handle, scan, key),
+            )
         self.refresh()
 
-    def _onMeasured(self, handle: Handle, scan: Any, model: str) -> None:
+    def _onMeasured(self, handle: Handle, scan: Any, key: tuple[int, str]) -> None:
         if not handle.done or self._measuring is None:
             return
         if handle.error is None:
-            self._entropies[scan.GetID(), model] = handle.result()
+            self._entropies[key] = handle.result()
         elif not isinstance(handle.error, CancelledError):
-            self._problem = f"{scan.GetName()}: {handle.error}"
+            self._problem = f"{self._problem}\n{scan.GetName()}: {handle.error}".strip()
         self._waiting = self._waiting[1:]
         self._measureNext()
         self.lookAtScene()

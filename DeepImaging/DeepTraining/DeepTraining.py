@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,27 @@ from DeepImagingLib.bundles.card import entries
 from DeepImagingLib.errors import CancelledError, DeepImagingError, InputError
 from DeepImagingLib.hosts import Handle, State
 from DeepImagingLib.hosts.errands import AddModel, ExportModel
-from DeepImagingLib.hosts.training import EXAMPLES, CheckTraining, KeepBest, Order, Outline, Train, Trained
+from DeepImagingLib.hosts.training import (
+    CURVE,
+    EXAMPLES,
+    CheckTraining,
+    KeepBest,
+    Order,
+    Outline,
+    Standing,
+    Train,
+    Trained,
+    last_saved,
+    order_to_go_on,
+    standing,
+)
 from DeepImagingPanel import runner
 from DeepImagingPanel.close_question import CloseQuestion
+from DeepImagingPanel.install_section import InstallSection
 from DeepImagingPanel.module import PanelModule
 from DeepImagingPanel.next_scans import NextScans
 from DeepImagingPanel.parameters import Device
+from DeepImagingPanel.scene_scans import SceneScans
 from DeepImagingPanel.texts import asPlain
 from DeepImagingPanel.training_curve import TrainingCurve
 
@@ -41,6 +57,27 @@ PURPOSE = "Training"
 SCRATCH = "scratch"
 SCENE, FILES = range(2)
 FULL, PICTURE_WIDTH, LEAST_WIDTH = 1000, 600, 220
+UNDER_WAY = "deepImagingTraining"
+"""Attribute of `slicer.modules` with the training under way: a panel that is loaded anew finds it there."""
+
+
+@dataclass
+class Training:
+    """A training under way.
+
+    Attributes:
+        handle: Of its job.
+        output: Its folder.
+        curve: Its course.
+        before: When its last checkpoint had been written as it was started.
+        stopping: Whether the user stopped it.
+    """
+
+    handle: Handle
+    output: Path
+    curve: TrainingCurve
+    before: int
+    stopping: bool = False
 
 
 class DeepTraining(PanelModule):
@@ -92,9 +129,14 @@ class DeepTrainingLogic(ScriptedLoadableModuleLogic):
             raise InputError(_("Give the new model a name of letters, digits, spaces and '-' or '_'."))
         return user_model_folder().parent / "trainings" / name
 
-    def write(self, pairs: Sequence[tuple[Any, Any]], output: Path) -> Path:
-        """Write volumes and segmentations of the scene for the training, and return the list of them."""
-        return scene.write_labelled(pairs, output.with_name(f"{output.name} scans"))
+    def write(self, pairs: list[tuple[Any, Any]], output: Path, listener: Callable[[Handle], None]) -> SceneScans:
+        """Begin to write volumes and segmentations of the scene for a training, and return at once."""
+        return SceneScans(pairs, scansOf(output), runner.current(PURPOSE), listener)
+
+
+def scansOf(output: Path) -> Path:
+    """Return the folder for what is written of the scene for a training."""
+    return output.with_name(f"{output.name} scans")
 
 
 class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -108,16 +150,18 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Build the panel."""
         ScriptedLoadableModuleWidget.setup(self)
         self.logic = DeepTrainingLogic()
-        self.curve = TrainingCurve()
-        self._pairs: list[tuple[Any, Any]] = []
+        self.install: InstallSection | None = None
+        self._seen: tuple[list[Any], list[Any]] = ([], [])
         self._choices: list[tuple[Any, Any]] = []
+        self._byHand: dict[Any, Any] = {}
         self._bases: list[str] = []
-        self._checked: Order | None = None
+        self._order: Order | None = None
+        self._scans: SceneScans | None = None
         self._handle: Handle | None = None
-        self._training = False
+        self._checked = self._stale = False
         self._outline: Outline | None = None
-        self._output: Path | None = None
-        self._stopping = False
+        self._lastCurve: TrainingCurve | None = None
+        self._result: Trained | None = None
         panel = slicer.util.loadUI(self.resourcePath("UI/DeepTraining.ui"))
         self.layout.addWidget(panel)
         self.ui = slicer.util.childWidgetVariables(panel)
@@ -131,11 +175,23 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.casesTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
         self.ui.casesTable.verticalHeader().hide()
         self.next = NextScans(self.ui, self._chosenModel, self._lookAtScene)
+        self.install = InstallSection(self.ui, self.refresh)
         self._connect()
         self._forget()
         window = slicer.util.mainWindow()
-        self.closing = CloseQuestion(window, lambda: self._training) if window is not None else None
+        self.closing = CloseQuestion(window, lambda: self._training is not None) if window is not None else None
+        self._follow()
         self.enter()
+
+    @property
+    def _training(self) -> Training | None:
+        """The training under way, be it begun by this panel or by the one before it was loaded anew."""
+        return getattr(slicer.modules, UNDER_WAY, None)
+
+    @property
+    def curve(self) -> TrainingCurve | None:
+        """The course of the last training."""
+        return self._training.curve if self._training is not None else self._lastCurve
 
     def _connect(self) -> None:
         ui = self.ui
@@ -150,10 +206,11 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.deviceSelector.connect("currentIndexChanged(int)", lambda _index: self._changed())
         ui.checkButton.connect("clicked()", self.onCheck)
         ui.startButton.connect("clicked()", self.onStart)
+        ui.checkInstallationButton.connect("clicked()", self.install.check)
         ui.useButton.connect("clicked()", self.onUse)
         ui.exportButton.connect("clicked()", self.onExport)
         ui.problemsList.connect("currentRowChanged(int)", self._showCase)
-        runner.current(PURPOSE).listen(self.refresh)
+        runner.current(PURPOSE).listen(self._follow)
         self._later = qt.QTimer()
         self._later.setSingleShot(True)
         self._later.connect("timeout()", self._lookAtScene)
@@ -163,14 +220,18 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # --- life ---
 
     def enter(self) -> None:
-        """Look at the scene and the models, which may have changed meanwhile."""
+        """Look at the packages, the scene and the models, which may have changed meanwhile."""
+        self.install.refresh()
         self._lookAtModels()
         self._lookAtScene()
         self.refresh()
 
     def cleanup(self) -> None:
         """Let go of the scene and of the runner; what is being trained goes on."""
-        runner.unlisten(self.refresh, PURPOSE)
+        runner.unlisten(self._follow, PURPOSE)
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            handle.cancel()  # a check, which nobody would see
         self.next.stop()
         if self.closing is not None:
             self.closing.stop()
@@ -196,98 +257,142 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _lookAtScene(self) -> None:
         self.next.lookAtScene()
-        found = scene.pairs(slicer.mrmlScene)
-        if found == self._pairs and self.ui.casesTable.rowCount == len(found):
+        found, outlines = scene.scans(slicer.mrmlScene), scene.outlines(slicer.mrmlScene)
+        if (found, outlines) == self._seen:
             return
-        self._pairs = found
-        segmentations = [segmentation for _volume, segmentation in found]
-        table = self.ui.casesTable
+        before, volumes = self.chosenPairs(), [volume for volume, _segmentation in found]
+        self._seen = found, outlines
+        kept = [(volume, one) for volume, one in self._byHand.items() if volume in volumes]
+        self._byHand = {volume: one for volume, one in kept if one is None or one in outlines}
+        self._fillTable()
+        if not self.ui.labelsEdit.text:
+            self.ui.labelsEdit.text = ", ".join(scene.segment_names([one for _volume, one in self.chosenPairs()]))
+        if self.chosenPairs() != before:
+            self._changed()
+        self.refresh()
+
+    def _fillTable(self) -> None:
+        """Show each scan with its segmentation: what the user chose stays, the others have what fits."""
+        (found, outlines), table = self._seen, self.ui.casesTable
         table.setRowCount(len(found))
         self._choices = []
-        for row, (volume, segmentation) in enumerate(found):
+        for row, (volume, fitting) in enumerate(found):
             name = qt.QTableWidgetItem(volume.GetName())
             name.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
             table.setItem(row, 0, name)
             choice = qt.QComboBox()
             choice.addItem(_("(left out)"))
-            for one in segmentations:
+            for one in outlines:
                 choice.addItem(one.GetName())
-            choice.currentIndex = 1 + segmentations.index(segmentation)
-            choice.connect("currentIndexChanged(int)", lambda _index: self._changed())
+            chosen = self._byHand.get(volume, fitting)
+            choice.currentIndex = 1 + outlines.index(chosen) if chosen is not None else 0
+            choice.connect("currentIndexChanged(int)", lambda index, volume=volume: self._choose(volume, index))
             table.setCellWidget(row, 1, choice)
             self._choices.append((volume, choice))
-        if not self.ui.labelsEdit.text:
-            self.ui.labelsEdit.text = ", ".join(scene.segment_names(segmentations))
+
+    def _choose(self, volume: Any, index: int) -> None:
+        self._byHand[volume] = self._seen[1][index - 1] if index > 0 else None
         self._changed()
 
     # --- what the user does ---
 
     def chosenPairs(self) -> list[tuple[Any, Any]]:
         """Return the volumes with the segmentations chosen for them."""
-        segmentations = [segmentation for _volume, segmentation in self._pairs]
+        outlines = self._seen[1]
         rows = [(volume, choice.currentIndex - 1) for volume, choice in self._choices]
-        return [(volume, segmentations[index]) for volume, index in rows if index >= 0]
+        return [(volume, outlines[index]) for volume, index in rows if index >= 0]
 
     def onCheck(self) -> None:
-        """Have all scans read and the plan made."""
+        """Have all scans read and the plan made; or stop that; or keep the best of a training that was begun."""
         if self._handle is not None:
             self._handle.cancel()
             return
-        self._forget()
+        if self._standing() is Standing.BEGUN:
+            self._forget()
+            self._handle = self.logic.keepBest(self._chosenOutput(), self._onKept)
+            self.refresh()
+            return
         try:
-            order = self._order()
+            order = self._chosenOrder()
         except DeepImagingError as error:
             self._say(str(error))
             return
-        self._checked = order
-        self._handle = self.logic.check(order, self._onChecked)
+        self._forget()
+        self._order, self._stale = order, False
+        if self.ui.sourceSelector.currentIndex == SCENE:
+            self._scans = self.logic.write(self.chosenPairs(), order.output, self._onWritten)
+            self._handle = self._scans.handle
+        else:
+            self._handle = self.logic.check(order, self._onChecked)
         self.refresh()
 
     def onStart(self) -> None:
-        """Begin to train what was checked; or stop, and keep the best so far."""
-        if self._handle is not None:
-            self._stopping = True
-            self._handle.cancel()
-            return
-        self._stopping, self._training = False, True
-        self._output = self._checked.output
-        self._say("")
-        self.curve = TrainingCurve()
-        self._handle = self.logic.start(self._checked, self._onTraining)
+        """Begin to train what was checked, or go on with what was begun; or stop, and keep the best so far."""
+        if self._training is not None:
+            self._training.stopping = True
+            self._training.handle.cancel()
+        elif self._scans is not None and self._scans.changed:
+            self._forget()
+            self._say(_("A scan or its segmentation was changed since the check; check again."))
+        else:
+            self._begin()
         self.refresh()
+
+    def _begin(self) -> None:
+        try:
+            begun = self._standing() is Standing.BEGUN
+            order = order_to_go_on(self._chosenOutput()) if begun else self._order
+        except DeepImagingError as error:
+            self._say(str(error))
+            return
+        self._say("")
+        self.ui.resultCollapsibleButton.collapsed = True
+        before = last_saved(order.output)
+        handle = self.logic.start(order, lambda _handle: None)  # followed by whatever panel there is
+        setattr(slicer.modules, UNDER_WAY, Training(handle, order.output, TrainingCurve(), before))
 
     def onUse(self) -> None:
         """Put the new model into the list of models."""
-        runner.current(PURPOSE).do(AddModel(self._output), self._onAdded)
+        runner.current(PURPOSE).do(AddModel(self._result.bundle), self._onAdded)
 
     def onExport(self) -> None:
         """Write the new model as an archive."""
         path = qt.QFileDialog.getSaveFileName(
-            self.parent, _("Export the model"), f"{self._output.name}.zip", "Zip (*.zip)"
+            self.parent, _("Export the model"), f"{self._result.bundle.name}.zip", "Zip (*.zip)"
         )
         if path:
-            runner.current(PURPOSE).do(ExportModel(self._output, Path(path)), self._onExported)
+            runner.current(PURPOSE).do(ExportModel(self._result.bundle, Path(path)), self._onExported)
 
     def _chosenModel(self) -> tuple[str, str]:
         """Return the model to begin with, "" for none, and where to compute."""
         base = self._bases[self.ui.baseSelector.currentIndex]
         return "" if base == SCRATCH else base, list(Device)[self.ui.deviceSelector.currentIndex].value
 
-    def _order(self) -> Order:
-        """Return what is chosen; scans of the scene are written for it.
+    def _chosenOutput(self) -> Path:
+        return self.logic.outputOf(self.ui.nameEdit.text.strip())
+
+    def _standing(self) -> Standing:
+        """Tell what there is of a training of the name that is chosen."""
+        try:
+            return standing(self._chosenOutput())
+        except InputError:  # no name yet
+            return Standing.NEW
+
+    def _chosenOrder(self) -> Order:
+        """Return what is chosen; nothing is written for it.
 
         Raises:
-            DeepImagingError: Something is missing.
+            InputError: Something is missing, or the name is taken.
         """
-        ui = self.ui
-        output = self.logic.outputOf(ui.nameEdit.text.strip())
-        if ui.sourceSelector.currentIndex == SCENE:
-            data = self.logic.write(self.chosenPairs(), output)
-        else:
-            data = Path(ui.dataPath.currentPath)
+        ui, output = self.ui, self._chosenOutput()
+        if standing(output) is not Standing.NEW:
+            raise InputError(_("There is a model named {name} already; take another name.").format(name=output.name))
+        if ui.sourceSelector.currentIndex == SCENE and not self.chosenPairs():
+            raise InputError(_("No scan has a segmentation to learn from; choose one beside it, or take files."))
+        fromScene = ui.sourceSelector.currentIndex == SCENE
         epochs, minutes = ui.epochsSpinBox.value, ui.minutesSpinBox.value
         return Order(
-            data,
+            scene.list_of(scansOf(output)) if fromScene else Path(ui.dataPath.currentPath),
             ",".join(part.strip() for part in ui.labelsEdit.text.split(",") if part.strip()),
             self._bases[ui.baseSelector.currentIndex],
             output,
@@ -299,17 +404,35 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     # --- what comes back ---
 
-    def _onChecked(self, handle: Handle) -> None:
-        if not handle.done:
-            self.refresh()
+    def _onWritten(self, handle: Handle) -> None:
+        if self._handle is None:  # the panel has gone
             return
-        self._handle = None
-        if handle.error is not None:
-            self._checked = None
-            self._say("" if isinstance(handle.error, CancelledError) else str(handle.error))
-        else:
-            self._showOutline(handle.result())
+        self._handle = handle
+        if self._scans.done:
+            cancelled, problem = handle.state is State.CANCELLED, self._scans.problem
+            self._handle = None
+            if self._stale or cancelled or problem:
+                self._drop(problem)
+            else:
+                self._handle = self.logic.check(self._order, self._onChecked)
         self.refresh()
+
+    def _onChecked(self, handle: Handle) -> None:
+        if self._handle is not handle:  # the panel has gone
+            return
+        if handle.done:
+            self._handle = None
+            cancelled = isinstance(handle.error, CancelledError)
+            if self._stale or handle.error is not None:
+                self._drop("" if cancelled else str(handle.error or ""))
+            else:
+                self._showOutline(handle.result())
+        self.refresh()
+
+    def _drop(self, problem: str) -> None:
+        """Forget a check that failed, was stopped, or was of something else."""
+        self._forget()
+        self._say(_("Something was changed during the check; check again.") if self._stale else problem)
 
     def _showOutline(self, outline: Outline) -> None:
         self._outline = outline
@@ -317,7 +440,6 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui.problemsList.addItem(text if fatal else _("Note: {text}").format(text=text))
         self.ui.problemsList.visible = bool(outline.problems)
         if any(fatal for _text, _place, fatal in outline.problems):
-            self._checked = None
             self._say(_("Nothing can be trained with these scans yet; see the list."))
             return
         counts = {part: sum(split == part for _name, split in outline.cases) for part in ("train", "validation")}
@@ -326,26 +448,36 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             _("New: {names}.").format(names=", ".join(outline.new) or _("nothing")),
             *(f"{key}: {value} ({reason})" for key, value, reason in outline.plan),
         ]
+        self._checked = True
         self.ui.planText.plainText = "\n".join(lines)
         self.ui.planText.visible = True
 
-    def _onTraining(self, handle: Handle) -> None:
-        self.curve.follow(self._output / "training" / "curve.csv")
-        if not handle.done:
-            self.refresh()
-            return
-        self._handle, self._training = None, False
-        if handle.error is None:
-            self._showResult(handle.result())
-        elif (self._output / "training" / "best.pt").is_file():
-            self._say("" if self._stopping else _("{reason} The best so far is kept.").format(reason=handle.error))
-            self._handle = self.logic.keepBest(self._output, self._onKept)
-        else:
-            self._say("" if self._stopping else str(handle.error))
+    def _follow(self) -> None:
+        """Show what the worker has done meanwhile."""
+        training = self._training
+        if training is not None:
+            training.curve.follow(training.output / CURVE)
+            if training.handle.done:
+                self._end(training)
         self.refresh()
 
+    def _end(self, training: Training) -> None:
+        """Show what a training left; of one that was stopped, or failed, the best so far is kept."""
+        self._lastCurve = training.curve
+        delattr(slicer.modules, UNDER_WAY)
+        self._checked, self._order, self._scans, error = False, None, None, training.handle.error
+        if error is None:
+            self._showResult(training.handle.result())
+            return
+        closed = isinstance(error, CancelledError) and not training.stopping  # Slicer quits: it can be gone on with
+        keeps = last_saved(training.output) != training.before and not closed
+        text = _("{reason} The best so far is kept.") if keeps else "{reason}"
+        self._say("" if training.stopping else text.format(reason=error))
+        if keeps:
+            self._handle = self.logic.keepBest(training.output, self._onKept)
+
     def _onKept(self, handle: Handle) -> None:
-        if not handle.done:
+        if not handle.done or self._handle is not handle:
             return
         self._handle = None
         if handle.error is None:
@@ -355,7 +487,7 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.refresh()
 
     def _showResult(self, trained: Trained) -> None:
-        self._checked = None
+        self._checked, self._result = False, trained
         self.ui.resultCollapsibleButton.collapsed = False
         self.ui.resultLabel.text = _("{name}: mean Dice {dice:.2f} on the scans that were kept back.").format(
             name=trained.bundle.name, dice=trained.dice
@@ -392,43 +524,73 @@ class DeepTrainingWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def refresh(self) -> None:
         """Show what can be done, and how far it is."""
-        ui, handle, training = self.ui, self._handle, self._training
-        ui.checkButton.text = _("Stop") if handle is not None and not training else _("&Check")
-        ui.checkButton.enabled = not training
-        ui.startButton.text = _("S&top") if training else _("&Train")
-        ui.startButton.enabled = (self._checked is not None and handle is None) or (
-            training and handle.state is not State.CANCELLING
+        ui, training = self.ui, self._training
+        handle = training.handle if training is not None else self._handle
+        begun = handle is None and self._standing() is Standing.BEGUN
+        ready = self.install is not None and not self.install.needed
+        ui.checkButton.text = _("Stop") if self._handle is not None else _("Kee&p the best") if begun else _("&Check")
+        ui.checkButton.enabled = ready and training is None
+        ui.checkButton.toolTip = (
+            _("Make a model of the best that was reached.")
+            if begun
+            else _("Read all scans and see what is wrong, and what would be trained.")
+        )
+        ui.startButton.text = _("S&top") if training is not None else _("&Go on") if begun else _("&Train")
+        ui.startButton.enabled = ready and (
+            handle.state is not State.CANCELLING
+            if training is not None
+            else begun or (handle is None and self._checked)
         )
         ui.startButton.toolTip = (
-            _("Stop; the best so far is kept.") if training else _("Begin to train. Slicer can be used meanwhile.")
+            _("Stop; the best so far is kept.")
+            if training is not None
+            else _("Begin to train. Slicer can be used meanwhile.")
         )
-        ui.progressBar.visible = ui.stageLabel.visible = handle is not None
+        ui.useButton.enabled = ui.exportButton.enabled = self._result is not None and handle is None
+        ui.nextCollapsibleButton.enabled = ready
         ui.casesTable.visible = ui.sourceSelector.currentIndex == SCENE
         ui.dataPath.visible = ui.sourceSelector.currentIndex == FILES
-        told = handle.progress if handle is not None else None
-        ui.progressBar.maximum = FULL if told is not None and told.fraction > 0 else 0
-        ui.progressBar.value = round(FULL * told.fraction) if told is not None else 0
-        ui.stageLabel.text = _stage(told) if handle is not None else ""
-        reason = self._reason()
+        self._showProgress(handle)
+        reason = self._reason(begun)
         ui.reasonLabel.text = reason
         ui.reasonLabel.visible = bool(reason) and handle is None
 
-    def _reason(self) -> str:
+    def _showProgress(self, handle: Handle | None) -> None:
+        ui, told = self.ui, handle.progress if handle is not None else None
+        ui.progressBar.visible = ui.stageLabel.visible = handle is not None
+        fraction, text = (told.fraction if told is not None else 0.0), _stage(told)
+        if self._scans is not None and not self._scans.done:
+            fraction, text = self._scans.fraction, self._scans.text
+        ui.progressBar.maximum = FULL if fraction > 0 else 0
+        ui.progressBar.value = round(FULL * fraction)
+        ui.stageLabel.text = text if handle is not None else ""
+
+    def _reason(self, begun: bool) -> str:
         """Return what is to be done before one can train, "" where nothing is."""
-        if self.ui.sourceSelector.currentIndex == SCENE and not self._pairs:
+        if self.install is None or self.install.needed:
+            return _("Some packages have to be installed first; see above.")
+        if begun:
+            return _(
+                "A training of this name was begun and not finished. Go on with it as it was begun, keep the best of "
+                "it, or take another name."
+            )
+        if self.ui.sourceSelector.currentIndex == SCENE and not self.chosenPairs():
             return _("Load scans and their segmentations, or choose files.")
-        if self._checked is None and not self.ui.messageLabel.text and self.ui.resultCollapsibleButton.collapsed:
+        if not self._checked and not self.ui.messageLabel.text and self.ui.resultCollapsibleButton.collapsed:
             return _("Check the scans first; then training can begin.")
         return ""
 
     def _changed(self) -> None:
         """Forget the check: it was of something else."""
-        if self._handle is None:
+        self._stale = True
+        if self._handle is None and self._training is None:
             self._forget()
+        elif self._handle is not None and self._order is not None:
+            self._handle.cancel()
         self.refresh()
 
     def _forget(self) -> None:
-        self._checked = None
+        self._checked, self._order, self._scans = False, None, None
         self.ui.resultCollapsibleButton.collapsed = True
         self.ui.problemsList.clear()
         self.ui.problemsList.visible = self.ui.planText.visible = False

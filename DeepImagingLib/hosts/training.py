@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from DeepImagingLib.errors import InputError
 from DeepImagingLib.inference.progress import Monitor, Progress
 
 if TYPE_CHECKING:
+    from DeepImagingLib.files import Voxels
     from DeepImagingLib.hosts.job import Context
     from DeepImagingLib.training.cases import Case
     from DeepImagingLib.training.compose import Assignment
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
 READING, TRYING = "Reading the scans", "Trying out a step"
 EXAMPLES = Path("training", "examples.png")
 """Where in a bundle's folder the worst and the best case kept back are drawn."""
+CURVE = Path("training", "curve.csv")
+ORDER, LAST, MODEL = Path("training", "order.json"), Path("training", "last.pt"), Path("models", "model.pt")
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,73 @@ class Order:
     trust: str | None = None
 
 
+class Standing(Enum):
+    """What there is of a training in its folder."""
+
+    NEW = "new"
+    BEGUN = "begun"
+    FINISHED = "finished"
+
+
+def standing(output: Path) -> Standing:
+    """Tell what there is in the folder of a training: nothing to go on from, a checkpoint, or a model."""
+    if (output / MODEL).is_file():
+        return Standing.FINISHED
+    return Standing.BEGUN if (output / LAST).is_file() else Standing.NEW
+
+
+def last_saved(output: Path) -> int:
+    """Return when the last checkpoint of a training was written, in ns; 0 where there is none."""
+    return (output / LAST).stat().st_mtime_ns if (output / LAST).is_file() else 0
+
+
+def order_to_go_on(output: Path) -> Order:
+    """Return the order that goes on with a training, with what it was begun with; raises InputError without that."""
+    try:
+        told = json.loads((output / ORDER).read_text(encoding="utf-8"))
+        return Order(**{**told, "data": Path(told["data"]), "output": output, "resume": True})
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise InputError(
+            f"What the training {output.name!r} was begun with can't be read ({type(error).__name__}); keep the best "
+            "of it, or take another name."
+        ) from error
+
+
+def _note(order: Order) -> None:
+    from DeepImagingLib.training.checkpoint import write_whole
+
+    told = {**asdict(order), "data": str(order.data.absolute()), "output": ""}
+    write_whole(order.output / ORDER, lambda file: file.write(json.dumps(told, indent=1).encode()))
+
+
+@dataclass(frozen=True)
+class WriteScan:
+    """Write a scan where a training reads it, in the type its voxels have; uncompressed, as it is read many times.
+
+    Attributes:
+        voxels: Of the scan.
+        path: A `.nii` file, in a folder that is there.
+    """
+
+    voxels: Voxels = field(repr=False)
+    path: Path
+
+    def perform(self, context: Context) -> None:
+        """Write it; raises OutputError where the disk is full, or doesn't let us."""
+        import nibabel
+
+        from DeepImagingLib.files import failed_writing
+
+        context.progress(Progress("Writing a scan", 0.0))
+        array = self.voxels.array
+        try:
+            values = array.transpose(2, 1, 0, *range(3, array.ndim))
+            nibabel.save(nibabel.Nifti1Image(values, self.voxels.affine, dtype=array.dtype), self.path)
+        except OSError as error:
+            self.path.unlink(missing_ok=True)
+            raise failed_writing(error) from error
+
+
 @dataclass(frozen=True)
 class CheckTraining:
     """Look at all scans and plan; nothing is trained and nothing is written."""
@@ -125,6 +198,7 @@ class Train:
         with monitor.stage(READING):
             drafted = draft(_assignment(self.order), monitor.update)
         trainer = drafted.begin(**({"minutes": self.order.minutes} if self.order.minutes else {}))
+        _note(self.order)
         bundle = trainer.run(monitor)
         trainer.draw_examples(bundle / EXAMPLES)
         return Trained(bundle, trainer.course.best)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from DeepImagingLib.inference.predict import told_plainly
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LEAST_PROBABILITY = 0.01
 """Where no label is as likely as that the network sees nothing; air around the patient tells nothing of it."""
+SLAB = 8  # planes measured at once
 
 
 def mean_entropy(
@@ -39,7 +40,8 @@ def mean_entropy(
         monitor: Told of each stage and window.
 
     Returns:
-        0 (sure) to 1 (a guess); 0 where no label comes into question.
+        0 (sure) to 1 (a guess); infinity where no label comes into question: what a network finds nothing in, though
+        somebody would, it learns most from.
 
     Raises:
         MemoryLimitError: Memory ran out.
@@ -55,23 +57,32 @@ def mean_entropy(
             windows = count_windows(prepared.shape[1:], pipeline.inferer)
             logits = network_output(pipeline, prepared, device, monitor, windows)[0]
         reducer = reducer_for(len(logits), bundle.labels, bundle.exclusive)
-        return _of_distributions(logits) if isinstance(reducer, Argmax) else _of_single_labels(logits)
+        measure = _of_distributions if isinstance(reducer, Argmax) else _of_single_labels
+        return _mean(logits, measure)
 
 
-def _of_distributions(logits: torch.Tensor) -> float:
-    """Take (K, ...) logits of labels that exclude each other, the background first."""
-    logs = logits.float().log_softmax(0)
+def _mean(logits: torch.Tensor, measure: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]) -> float:
+    """Take (K, ...) logits slab by slab along the last axis, so that no second array of their size is needed."""
+    import torch
+
+    total, count = 0.0, 0
+    for slab in torch.split(logits, SLAB, -1):
+        entropy, likely = measure(slab.float())
+        there = likely > LEAST_PROBABILITY
+        total += float(entropy[there].sum())
+        count += int(there.sum())
+    return total / count if count else math.inf
+
+
+def _of_distributions(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return entropy and the likeliest label's probability of labels that exclude each other, the background first."""
+    logs = logits.log_softmax(0)
     entropy = -(logs.exp() * logs).sum(0) / math.log(len(logits))
-    return _mean(entropy, logs[1:].amax(0).exp())
+    return entropy, logs[1:].amax(0).exp()
 
 
-def _of_single_labels(logits: torch.Tensor) -> float:
-    """Take (K, ...) logits of labels that may overlap; the label that is least sure counts."""
-    likely = logits.float().sigmoid()
+def _of_single_labels(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return entropy and probability of labels that may overlap; of the entropies, that of the least sure counts."""
+    likely = logits.sigmoid()
     entropy = -(likely.xlogy(likely) + (1 - likely).xlogy(1 - likely)) / math.log(2)
-    return _mean(entropy.amax(0), likely.amax(0))
-
-
-def _mean(entropy: torch.Tensor, likely: torch.Tensor) -> float:
-    there = likely > LEAST_PROBABILITY
-    return float(entropy[there].mean()) if bool(there.any()) else 0.0
+    return entropy.amax(0), likely.amax(0)

@@ -19,7 +19,18 @@ from DeepImagingLib.scene.detections import (
 from DeepImagingLib.scene.export import DetectionsExport, ResultExport
 from DeepImagingLib.scene.host import available, host
 from DeepImagingLib.scene.jump import jump
-from DeepImagingLib.scene.labelled import drafts, learn_from, pairs, segment_names, write_labelled
+from DeepImagingLib.scene.labelled import (
+    case_files,
+    drafts,
+    learn_from,
+    list_of,
+    outlines,
+    pairs,
+    scans,
+    segment_names,
+    stamp,
+    write_list,
+)
 from DeepImagingLib.scene.markups_file import write_markups
 from DeepImagingLib.scene.region import region
 from DeepImagingLib.scene.removal import probability_volumes, remove
@@ -38,6 +49,7 @@ __all__ = [
     "add_volume",
     "anatomy_of",
     "available",
+    "case_files",
     "changed_since",
     "drafts",
     "detections_of",
@@ -46,21 +58,25 @@ __all__ = [
     "host",
     "learn_from",
     "jump",
+    "list_of",
+    "outlines",
     "pairs",
     "probability_volumes",
     "read",
     "region",
     "remove",
+    "scans",
     "segment_names",
     "set_review",
     "set_threshold",
     "show",
     "show_findings",
+    "stamp",
     "state_of",
     "surfaces",
     "threshold_of",
     "voxels",
-    "write_labelled",
     "write_markups",
     "write_sheet",
+    "write_list",
 ]

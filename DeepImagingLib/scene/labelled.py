@@ -1,19 +1,15 @@
-"""Volumes of a scene with the segmentations somebody made of them: which belong together, and as files to train on."""
+"""Volumes of a scene with the segmentations somebody made of them: which belong together, and the list to train on."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from DeepImagingLib.errors import InputError
 from DeepImagingLib.files import failed_writing
 from DeepImagingLib.scene.removal import RESULT_REFERENCE, RUN_ATTRIBUTE
-from DeepImagingLib.scene.saving import export_segmentation
-from DeepImagingLib.scene.volumes import read
+from DeepImagingLib.scene.volumes import local_from_ijk
 
 _FILLING = re.compile(r"segmentation|segments|segment|labels|label|seg|mask|image|volume|scan|[\W_]+", re.IGNORECASE)
 
@@ -22,20 +18,35 @@ LEARN_ATTRIBUTE = "DeepImaging.Learn"
 """Attribute of a segmentation that a model made and somebody mended: it may be learnt from."""
 
 
-def pairs(scene: Any) -> list[tuple[Any, Any]]:
-    """Return each volume node that has a segmentation node to learn from, with it.
+def scans(scene: Any) -> list[tuple[Any, Any]]:
+    """Return each volume node that may be learnt from with the segmentation node that fits it, None where none does.
 
-    What a model made is not learnt from before somebody has looked at it, see `learn_from`. A segmentation belongs to
-    the volume it was drawn on; where that isn't known, to the one whose name is the same but for words such as
-    "segmentation" and "label".
+    What a model made is not learnt from before somebody has looked at it, see `learn_from`; a volume that has nothing
+    else is not among them. A segmentation belongs to the volume it was drawn on; where that isn't known, to the one
+    whose name is the same but for words such as "segmentation" and "label".
     """
-    return _paired(scene, lambda segmentation: not _is_draft(segmentation))
+    found: dict[str, Any] = {}
+    for volume, segmentation in _paired(scene, outlines(scene)):
+        found.setdefault(volume.GetID(), segmentation)
+    drafted = {volume.GetID() for volume, _draft in _paired(scene, _made(scene))}
+    ids = [(volume, volume.GetID()) for volume in _volumes(scene)]
+    return [(volume, found.get(id_)) for volume, id_ in ids if id_ in found or id_ not in drafted]
+
+
+def pairs(scene: Any) -> list[tuple[Any, Any]]:
+    """Return those of `scans` that have a segmentation."""
+    return [(volume, segmentation) for volume, segmentation in scans(scene) if segmentation is not None]
+
+
+def outlines(scene: Any) -> list[Any]:
+    """Return the segmentation nodes to learn from: all but those that a model made and nobody mended."""
+    return [node for node in _nodes(scene, "vtkMRMLSegmentationNode") if not _is_draft(node)]
 
 
 def drafts(scene: Any) -> list[tuple[Any, Any]]:
-    """Return each volume node without a segmentation to learn from, with what a model made of it, or None."""
+    """Return each volume node without a segmentation to learn from, with what a model made of it last, or None."""
     learnt = {volume.GetID() for volume, _segmentation in pairs(scene)}
-    made = {volume.GetID(): segmentation for volume, segmentation in _paired(scene, _is_draft)}
+    made = {volume.GetID(): segmentation for volume, segmentation in _paired(scene, _made(scene))}
     left = [volume for volume in _volumes(scene) if volume.GetID() not in learnt]
     return [(volume, made.get(volume.GetID())) for volume in left]
 
@@ -43,6 +54,10 @@ def drafts(scene: Any) -> list[tuple[Any, Any]]:
 def learn_from(segmentation: Any) -> None:
     """Have a segmentation that a model made count as one to learn from: somebody has mended it."""
     segmentation.SetAttribute(LEARN_ATTRIBUTE, "1")
+
+
+def _made(scene: Any) -> list[Any]:
+    return [node for node in _nodes(scene, "vtkMRMLSegmentationNode") if _is_draft(node)]
 
 
 def _is_draft(segmentation: Any) -> bool:
@@ -59,16 +74,14 @@ def _volumes(scene: Any) -> list[Any]:
     ]
 
 
-def _paired(scene: Any, wanted: Callable[[Any], bool]) -> list[tuple[Any, Any]]:
+def _paired(scene: Any, segmentations: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     volumes = _volumes(scene)
-    found: dict[str, tuple[Any, Any]] = {}
-    for segmentation in filter(wanted, _nodes(scene, "vtkMRMLSegmentationNode")):
+    for segmentation in segmentations:
         source = segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
         named = (one for one in volumes if _stem(one) == _stem(segmentation))
         volume = source if source in volumes else next(named, None)
         if volume is not None:
-            found.setdefault(volume.GetID(), (volume, segmentation))
-    return list(found.values())
+            yield volume, segmentation
 
 
 def segment_names(segmentations: Sequence[Any]) -> list[str]:
@@ -82,37 +95,65 @@ def segment_names(segmentations: Sequence[Any]) -> list[str]:
     return sorted(counts, key=lambda name: -counts[name])
 
 
-def write_labelled(nodes: Sequence[tuple[Any, Any]], folder: Path) -> Path:
-    """Write volumes as NIfTI and segmentations as `.seg.nrrd`, as they lie in the world; returns the list of them.
+def stamp(volume: Any, segmentation: Any) -> tuple[Any, ...]:
+    """Return what is another as soon as voxels, place or segments are: to be compared with what it is later."""
+    image, moved = volume.GetImageData(), volume.GetParentTransformNode()
+    parts = segmentation.GetSegmentation()
+    source = parts.GetSourceRepresentationName()
+    segments = [(id_, parts.GetSegment(id_)) for id_ in parts.GetSegmentIDs()]
+    drawn = [(id_, one.GetName(), one.GetLabelValue(), _time(one.GetRepresentation(source))) for id_, one in segments]
+    return (
+        _time(image and image.GetPointData().GetScalars()),
+        local_from_ijk(volume).tobytes(),
+        moved and (moved.GetID(), moved.GetTransformToWorldMTime()),
+        segmentation.GetTransformNodeID(),
+        *drawn,
+    )
+
+
+def _time(data: Any) -> int:
+    return data.GetMTime() if data is not None else 0
+
+
+def case_files(folder: Path, number: int) -> tuple[Path, Path]:
+    """Return where scan and segmentation of a case go, whose names tell nothing of the nodes'."""
+    return folder / f"case{number:03d}.nii", folder / f"case{number:03d}.seg.nrrd"
+
+
+def list_of(folder: Path) -> Path:
+    """Return where `write_list` writes."""
+    return folder / "cases.csv"
+
+
+def write_list(volumes: Sequence[Any], folder: Path) -> None:
+    """Write the list of the cases in a folder, those of a patient under the same subject.
 
     Args:
-        nodes: Volume and segmentation nodes.
-        folder: For the files, whose names tell nothing of the nodes'; and for `cases.csv`.
+        volumes: Their nodes, in order.
+        folder: With their files.
 
     Raises:
-        InputError: There are none, or a node can't be written.
         OutputError: The disk is full, or doesn't let us.
     """
-    import nibabel
-
-    if not nodes:
-        raise InputError("No volume has a segmentation; pair them, or choose files.")
-    lines = ["image,label"]
+    lines = ["image,label,subject"]
+    for number, volume in enumerate(volumes, 1):
+        image, label = case_files(folder, number)
+        lines.append(f"{image.name},{label.name},{_subject(volume)}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for number, (volume, segmentation) in enumerate(nodes, 1):
-            image = read(volume)
-            values = np.moveaxis(image.numpy(), 0, -1)
-            name = f"case{number:03d}"
-            plain = nibabel.Nifti1Image(values[..., 0] if values.shape[-1] == 1 else values, np.asarray(image.affine))
-            nibabel.save(plain, folder / f"{name}.nii.gz")
-            export_segmentation(segmentation, folder / f"{name}.seg.nrrd")
-            lines.append(f"{name}.nii.gz,{name}.seg.nrrd")
-        listed = folder / "cases.csv"
-        listed.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        list_of(folder).write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as error:
         raise failed_writing(error) from error
-    return listed
+
+
+def _subject(volume: Any) -> str:
+    """Return a word for the patient that the subject hierarchy files a volume under; without one, for the volume."""
+    import slicer
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
+    item = hierarchy.GetItemByDataNode(volume) if hierarchy is not None else 0
+    level = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelPatient()
+    patient = hierarchy.GetItemAncestorAtLevel(item, level) if item else 0
+    return f"patient{patient}" if patient else volume.GetID()
 
 
 def _nodes(scene: Any, kind: str) -> list[Any]:
@@ -120,4 +161,4 @@ def _nodes(scene: Any, kind: str) -> list[Any]:
 
 
 def _stem(node: Any) -> str:
-    return _FILLING.sub("", node.GetName()).lower()
+    return " ".join(_FILLING.sub(" ", node.GetName()).lower().split())

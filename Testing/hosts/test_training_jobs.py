@@ -8,7 +8,15 @@ import pytest
 
 from DeepImagingLib.errors import CancelledError, InputError
 from DeepImagingLib.hosts import WorkerHost
-from DeepImagingLib.hosts.training import CheckTraining, KeepBest, Order, Train
+from DeepImagingLib.hosts.training import (
+    CheckTraining,
+    KeepBest,
+    Order,
+    Standing,
+    Train,
+    order_to_go_on,
+    standing,
+)
 from Testing.training import tiny
 
 QUICK = {"patch": [16, 16, 16], "epochs": 1, "batch_size": 1, "augmentation": []}
@@ -54,9 +62,16 @@ class TestTheTraining:
         handle.cancel()
         with pytest.raises(CancelledError):
             handle.result()
-        assert not (output / "models").exists()
+        assert not (output / "models").exists() and standing(output) is Standing.BEGUN
+        further = order_to_go_on(output)
+        assert further.resume and further.settings["epochs"] == 100_000 and further.data == scans
         trained = worker.submit(KeepBest(output)).result()
-        assert (trained.bundle / "models" / "model.pt").is_file()
+        assert standing(trained.bundle) is Standing.FINISHED
+
+    def test_what_nobody_noted_cant_be_gone_on_with(self, tmp_path):
+        assert standing(tmp_path) is Standing.NEW
+        with pytest.raises(InputError, match="take another name"):
+            order_to_go_on(tmp_path)
 
     def test_before_the_first_checkpoint_there_is_nothing_to_keep(self, worker, tmp_path):
         with pytest.raises(InputError, match=r"best\.pt"):

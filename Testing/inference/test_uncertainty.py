@@ -9,6 +9,7 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import SlidingWindowInferer
 from monai.transforms import Spacingd
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from DeepImagingLib.errors import BundleError, CancelledError
 from DeepImagingLib.inference.progress import Monitor
@@ -52,7 +53,7 @@ def test_it_is_the_share_that_is_guessed_of_what_comes_into_question(background:
 def test_air_around_the_patient_tells_nothing() -> None:
     network = SaysTheImage(1)
     assert entropy(network, scan(SURE, 0, NOTHING, NOTHING)) == pytest.approx(entropy(network, scan(SURE, 0)))
-    assert entropy(network, scan(NOTHING, NOTHING)) == 0
+    assert entropy(network, scan(NOTHING, NOTHING)) == math.inf
 
 
 def test_labels_that_exclude_each_other_have_one_distribution() -> None:
@@ -67,6 +68,27 @@ def test_it_is_of_the_networks_own_grid() -> None:
 def test_a_network_that_gives_no_numbers_is_told() -> None:
     with pytest.raises(BundleError, match="not numbers"):
         entropy(SaysTheImage(1), scan(float("nan"), 0))
+
+
+class Whole(TorchDispatchMode):
+    """Collects the memory of all that is as large as the logits of four labels of a scan of 64 planes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[int] = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        made = function(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.shape == (4, 16, 16, 64):
+            self.seen.add(made.untyped_storage().data_ptr())
+        return made
+
+
+def test_it_needs_no_second_array_of_the_size_of_the_logits() -> None:
+    image = MetaTensor(torch.zeros(1, 16, 16, 64))
+    with Whole() as whole:
+        assert entropy(SaysTheImage(3), image) == pytest.approx(1)
+    assert len(whole.seen) == 1
 
 
 def test_it_can_be_cancelled() -> None:
