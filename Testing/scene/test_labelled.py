@@ -24,7 +24,7 @@ AFFINE = np.array([[0, -2, 0, 30.0], [1.5, 0, 0, -20.0], [0, 0, 3, 5.0], [0, 0, 
 
 
 def add(mrml: Any, name: str) -> Any:
-    values = np.random.default_rng(0).integers(-100, 100, (1, 12, 10, 8)).astype(np.float32)
+    values = np.random.default_rng(list(name.encode())).integers(-100, 100, (1, 12, 10, 8)).astype(np.float32)
     return scene.add_volume(mrml, MetaTensor(torch.from_numpy(values), affine=torch.from_numpy(AFFINE)), name)
 
 
