@@ -39,8 +39,8 @@ def main() -> None:
     parser.add_argument("--resources", action="store_true", help="write the README's pictures as well")
     given = parser.parse_args()
     given.output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as models:
-        os.environ["DEEPIMAGING_MODELS"] = models
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["DEEPIMAGING_MODELS"] = str(Path(folder) / "models")  # trainings lie beside it
         panel = open_panel()
         for state in states(panel, given.output / VIEWS):
             for width in WIDTHS:
