@@ -48,6 +48,8 @@ def costs(draft: Draft, minutes: float | None = None) -> Plan:
 
 def _steps(draft: Draft) -> int:
     train = draft.train
+    if isinstance(train["steps"], int):  # as the user set them
+        return train["steps"]
     cases = len(draft.assignment.dataset.part("train"))
     return max(1, train["epochs"] * cases // (train["batch_size"] * train["accumulate"]))
 

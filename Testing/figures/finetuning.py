@@ -1,6 +1,6 @@
 """Fine-tuning against scratch with 4, 8 and 16 made scans of a structure that the shipped model never had.
 
-    python Testing/figures/finetuning.py DIR [--scans 4 8 16] [--minutes 5]
+    python Testing/figures/finetuning.py DIR [--scans 4 8 16] [--steps 150]
 
 The structure is the spinal canal (cord and fluid), on made torsos that no model has seen; Dice is measured on eight
 others. Made scans are easier than real ones: what this shows is what fewer scans cost, not what to expect of patients.
@@ -43,24 +43,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where scans, models, table and figure go")
     parser.add_argument("--scans", type=int, nargs="+", default=[4, 8, 16])
-    parser.add_argument("--minutes", type=float, default=5.0, help="for each training")
+    parser.add_argument("--steps", type=int, default=150, help="of each training, whatever else the machine does")
     given = parser.parse_args()
     rows = []
     for count in given.scans:
         listed = write_scans(given.folder / "scans", count)
         for base in (SHIPPED, SCRATCH):
-            dice = trained(listed, LABEL, base, given.folder / f"{base}_{count}", given.minutes)
+            dice = trained(listed, LABEL, base, given.folder / f"{base}_{count}", given.steps)
             rows.append({"what": LABEL, "scans": count, "from": base, "dice": round(dice, 3)})
             print(rows[-1], flush=True)
     for base in (SHIPPED, SCRATCH) if MR.is_file() else ():
-        dice = trained(write_slabs(given.folder / "mr"), "liver", base, given.folder / f"mr_{base}", given.minutes)
+        dice = trained(write_slabs(given.folder / "mr"), "liver", base, given.folder / f"mr_{base}", given.steps)
         rows.append({"what": "liver in slabs of one MR", "scans": SLABS - 1, "from": base, "dice": round(dice, 3)})
         print(rows[-1], flush=True)
     with (given.folder / "finetuning.csv").open("w", newline="") as file:
         table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
         table.writerows(rows)
-    draw([row for row in rows if row["what"] == LABEL], given.folder / "finetuning.png", given.minutes)
+    draw([row for row in rows if row["what"] == LABEL], given.folder / "finetuning.png", given.steps)
 
 
 def write_scans(folder: Path, count: int) -> Path:
@@ -101,15 +101,15 @@ def write_slabs(folder: Path) -> Path:
     return folder / "list.csv"
 
 
-def trained(listed: Path, label: str, base: str, output: Path, minutes: float) -> float:
+def trained(listed: Path, label: str, base: str, output: Path, steps: int) -> float:
     """Return the mean Dice of the best weights on the held-out scans."""
     dataset = read_dataset(listed, {label: 1})
-    trainer = draft(Assignment(dataset, base, output)).begin(minutes=minutes)
+    trainer = draft(Assignment(dataset, base, output, settings={"steps": steps})).begin()
     trainer.run()
     return trainer.course.best
 
 
-def draw(rows: list[dict[str, Any]], path: Path, minutes: float) -> None:
+def draw(rows: list[dict[str, Any]], path: Path, steps: int) -> None:
     """Draw Dice over the number of scans."""
     import matplotlib
 
@@ -121,7 +121,7 @@ def draw(rows: list[dict[str, Any]], path: Path, minutes: float) -> None:
         ours = [row for row in rows if row["from"] == base]
         axes.plot([row["scans"] for row in ours], [row["dice"] for row in ours], marker="o", label=f"from {base}")
     axes.set(xlabel="made scans to train on", ylabel=f"Dice of the {LABEL}, {HELD_OUT} others", ylim=(0, 1))
-    axes.set_title(f"{minutes:g} minutes of training each")
+    axes.set_title(f"{steps} steps of training each")
     axes.set_xticks(sorted({row["scans"] for row in rows}))
     axes.legend()
     figure.tight_layout()

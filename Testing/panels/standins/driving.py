@@ -11,6 +11,9 @@ from typing import Any
 
 from Testing.panels.standins.install import install
 
+PASSES = 3
+"""Times a layout is asked for its size: one that lies in another tells a change one pass later."""
+
 
 def load_module(path: str | Path) -> tuple[Any, Any]:
     """Load a scripted module's file and build its panel.
@@ -107,10 +110,11 @@ def render(widget: Any, path: str | Path, width: int = 400, dark: bool = False, 
     pane = getattr(widget, "parent", None) if not hasattr(widget, "metaObject") else widget
     with dressed(dark):
         process_events_until(lambda: True)
-        hint = pane.layout().totalHeightForWidth(width) if pane.layout() else -1
-        pane.resize(width, height or max(hint, pane.sizeHint().height()))
         pane.show()
-        process_events_until(lambda: True)
+        for _pass in range(PASSES):
+            hint = pane.layout().totalHeightForWidth(width) if pane.layout() else -1
+            pane.resize(width, height or max(hint, pane.sizeHint().height()))
+            process_events_until(lambda: True)
         if not pane.grab().save(str(path)):
             raise OSError(f"{path} can't be written")
         pane.hide()
