@@ -76,9 +76,12 @@ class TestSides:
         assert right[0] > left[0] + 80
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("name", ["ct_abdomen_dicom", "ct_chest_4dlung.nii.gz"])
-    def test_no_orientation_swaps_them(self, real_scans: Path, name: str) -> None:
-        same_in_all_orientations(Spacing((4, 4, 4))(read(real_scans / name)))
+    @pytest.mark.parametrize(
+        ("name", "there"),
+        [("ct_abdomen_dicom", {"liver", "spleen"}), ("ct_chest_4dlung.nii.gz", {"right lung", "left lung", "liver"})],
+    )
+    def test_no_orientation_swaps_them(self, real_scans: Path, name: str, there: set[str]) -> None:
+        same_in_all_orientations(Spacing((4, 4, 4))(read(real_scans / name)), there)
 
     def test_three_slices_are_enough_to_run(self, real_scans: Path) -> None:
         assert run(MODEL, real_scans / "ct_3slice_dicom").layers.shape[1:] == (512, 512, 3)
@@ -87,16 +90,16 @@ class TestSides:
 @pytest.mark.slow
 def test_no_orientation_swaps_the_sides_of_a_made_torso() -> None:
     images, _ = torso_ct.sample(1_000_001, (4, 4, 4), (400, 320, 480))
-    same_in_all_orientations(images["ct"])
+    same_in_all_orientations(images["ct"], {"right lung", "left lung", "liver"})
 
 
-def same_in_all_orientations(image: MetaTensor) -> None:
+def same_in_all_orientations(image: MetaTensor, there: set[str]) -> None:
     """Check that segments are where they were, however the scan's axes lie."""
     result = run(MODEL, image)
     expected = _labels(result)
     names = {segment.value: segment.name for segment in result.segments if segment.layer == 0}
     large = [value for value in names if (expected == value).sum() * result.voxel_ml > 20]
-    assert {"right lung", "left lung", "liver"} <= {names[value] for value in large}
+    assert there <= {names[value] for value in large}
     for code in map("".join, product("LR", "PA", "IS")):
         for axes in map("".join, permutations(code)):
             found = _labels(run(MODEL, Orientation(axes)(image)))
