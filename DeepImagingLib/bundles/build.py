@@ -164,8 +164,7 @@ def instantiate(target: str, arguments: dict[str, Any]) -> Any:
 
 def _listed(target: allowed.Target) -> Callable[..., Any]:
     """Import a class or function of the list."""
-    if target.module in allowed.DETECTION:
-        torchvision_parts.load()
+    torchvision_parts.load_for(target.name)
     return getattr(import_module(target.module), target.name)
 
 

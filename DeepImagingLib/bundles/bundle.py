@@ -154,7 +154,7 @@ class Bundle:
         from monai.transforms import Compose
 
         if self.detector:
-            torchvision_parts.load()
+            torchvision_parts.load_for(self.config)
         preprocessing = self._piece(builder, "preprocessing", Compose)
         network = self._piece(builder, "network" if "network" in self.config else "network_def", torch.nn.Module)
         if self.detector:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from DeepImagingLib.bundles import torchvision_parts
 from DeepImagingLib.bundles.expressions import UnsafeExpression, call_arguments
 from DeepImagingLib.bundles.reader import Reader
 from DeepImagingLib.bundles.references import Refusal, join
@@ -132,7 +131,6 @@ def build_detector(builder: _Builds, key: str) -> Detector:
     Raises:
         BundleError: It can't be made, or a setting doesn't fit.
     """
-    torchvision_parts.load()
     from monai.apps.detection.networks.retinanet_detector import RetinaNetDetector
 
     parts = builder.get(key)

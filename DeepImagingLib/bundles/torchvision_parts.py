@@ -16,8 +16,17 @@ MISMATCH = "operator torchvision::"
 """How the import fails where compiled operators are missing."""
 SCHEMAS = tuple(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor" for name in ("nms", "qnms"))
 """Of the operators that torchvision describes whether or not they are there."""
+NEED_IT = ("resnet_fpn_feature_extractor", "BackboneWithFPN")
+"""The parts of MONAI's detectors that stand on a class of torchvision's."""
 _declared: list[Any] = []
 """What torch forgets once nobody holds it."""
+
+
+def load_for(config: object) -> None:
+    """Import torchvision where a config asks for one of MONAI's parts that need it; raises as `load` does."""
+    text = str(config)
+    if any(name in text for name in NEED_IT):
+        load()
 
 
 def load() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from DeepImagingLib import load_bundle
+from DeepImagingLib.bundles.trusted import TrustedBuilder
 from DeepImagingLib.errors import BundleError, TrustError
 from Testing.bundles.make_detectors import detector_config, detector_metadata, write_config, write_detector
 
@@ -125,3 +128,16 @@ class TestTorchvision:
     def test_another_fault_is_told(self, tmp_path: Path, code: str) -> None:
         outcome = self.load_with(tmp_path, code, "torchvision_parts.load()")
         assert "BundleError: Detectors need torchvision, which can't be imported here" in outcome.stderr
+
+
+def test_a_detector_that_needs_no_part_of_torchvision_runs_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    shipped = Path(__file__).parents[2] / "Resources" / "Bundles" / "lung_nodule_ct_detection_small"
+    folder = shutil.copytree(shipped, tmp_path / "detector")
+    config = json.loads((folder / "configs" / "inference.json").read_text(encoding="utf-8"))
+    network = TrustedBuilder({"network_def": config["network_def"]}, str(folder), "cpu").get("network_def")
+    (folder / "models").mkdir(exist_ok=True)
+    torch.save(network.state_dict(), folder / "models" / "model.pt")
+    assert load_bundle(folder).build("cpu").detector is not None
