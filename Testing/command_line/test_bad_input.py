@@ -238,7 +238,9 @@ class TestWriting:
         assert "asked for twice" in refused(scan, "--model", bundle, *again, output=tmp_path / "out.json")
 
     @pytest.mark.skipif(sys.platform == "win32", reason="a file size limit stands for a full disk")
-    @pytest.mark.parametrize("ending", [".seg.nrrd", ".nii.gz", ".mrb", ".png"])
+    @pytest.mark.parametrize(
+        "ending", [".nii.gz", *(pytest.param(e, marks=pytest.mark.slow) for e in (".seg.nrrd", ".mrb", ".png"))]
+    )
     def test_a_full_disk(self, bundle, scan, tmp_path, ending) -> None:
         """A limit on the size of files fails writing as a full disk does, also inside VTK and SimpleITK."""
         code = (

@@ -100,7 +100,7 @@ class TestGeometry:
             contour_torso.sample(**bad)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", [SEEDS[0], *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[1:])])
 class TestAnatomy:
     def test_volumes_are_those_of_adults(self, seed: int) -> None:
         counts = np.bincount(torso(seed)[1].ravel(), minlength=24) * np.prod(SPACING) / 1000

@@ -29,6 +29,7 @@ def train(recipe: Path, output: Path, *launcher: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_they_end_with_the_weights_of_one_that_takes_as_many_items_a_step(tmp_path: Path) -> None:
     alone, shared = tiny.write(tmp_path / "alone", accumulate=RANKS), tiny.write(tmp_path / "shared")
     for recipe in (alone, shared):  # each process draws its own dropout, which one alone can't repeat
