@@ -1,12 +1,11 @@
 """Read one DICOM series as a volume, and refuse, by name, what is not a regular grid.
 
-Geometry after DICOM PS3.3, C.7.6.2 (Image Plane Module). pydicom reads the headers, SimpleITK (GDCM) the voxels,
-compressed or not.
+Geometry after DICOM PS3.3, C.7.6.2 (Image Plane Module), from the headers that pydicom reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from DeepImagingLib.errors import InputError
-from DeepImagingLib.files.image import LPS_TO_RAS, array_from_itk, as_image
+from DeepImagingLib.files import dicom_picture, photometric
+from DeepImagingLib.files.image import LPS_TO_RAS, as_image
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -40,12 +40,11 @@ HEADER_TAGS = [
     "NumberOfFrames",
     "ImagePositionPatient",
     "ImageOrientationPatient",
-    "PixelSpacing",
-    "ImagerPixelSpacing",
     "SliceThickness",
     "SpacingBetweenSlices",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
+    *dicom_picture.PICTURE_TAGS,
 ]
 # What a file without preamble starts with: (0008,0000), (0008,0001), (0008,0005), (0008,0008) or (0008,0016).
 FIRST_TAGS = tuple(bytes([8, 0, element, 0]) for element in (0, 1, 5, 8, 0x16))
@@ -142,8 +141,10 @@ def _read_series(headers: Sequence[tuple[Path, Dataset]]) -> MetaTensor:
         raise InputError(f"{headers[0][0].name!r} is a DICOM segmentation; give the images it was drawn on.")
     placed = [_planes(path, header) for path, header in headers]
     slices = [plane for planes in placed for plane in planes]
+    if not slices and len(headers) > 1:
+        raise InputError(f"The series has {len(headers)} images without a position in space; name one file of it.")
     if not slices:
-        return _read_picture(headers)
+        return dicom_picture.read_picture(*headers[0])
     if not all(placed):
         lost = sum(1 for planes in placed if not planes)
         raise InputError(
@@ -152,7 +153,8 @@ def _read_series(headers: Sequence[tuple[Path, Dataset]]) -> MetaTensor:
     slices = _sorted(slices)
     _check_one_stack(slices, {(h.Rows, h.Columns) for _, h in headers})
     _check_regular(slices)
-    return as_image(_voxels(slices), _affine(slices))
+    voxels = _voxels(slices, dict(headers))
+    return as_image(voxels, _affine(slices), photometric.note(headers[0][1]))
 
 
 def _planes(path: Path, header: Dataset) -> list[Slice]:
@@ -175,7 +177,7 @@ def _frames(path: Path, header: Dataset) -> list[Slice | None]:
         _check_one_scale(path, frames)
         return [_plane(path, index, _frame_values(shared, frame)) for index, frame in enumerate(frames)]
     if int(header.get("NumberOfFrames") or 1) > 1:
-        raise InputError(f"The DICOM file {path.name!r} has frames without a place each; convert it to NIfTI or NRRD.")
+        return []
     return [_plane(path, 0, header)]
 
 
@@ -300,46 +302,12 @@ def _affine(slices: Sequence[Slice]) -> npt.NDArray[np.float64]:
     return LPS_TO_RAS @ affine
 
 
-def _voxels(slices: Sequence[Slice]) -> npt.NDArray[np.float32]:
+def _voxels(slices: Sequence[Slice], headers: Mapping[Path, Dataset]) -> npt.NDArray[np.float32]:
     """Return (C, I, J, K) in the stored unit (HU for CT), each file decoded once."""
     decoded: dict[Path, npt.NDArray[Any]] = {}
     planes = []
     for plane in slices:
         if plane.path not in decoded:
-            decoded = {plane.path: _decode(plane.path)}
+            decoded = {plane.path: photometric.decode(plane.path, headers[plane.path])}
         planes.append(decoded[plane.path][..., plane.frame].astype(np.float32))
     return np.stack(planes, axis=-1)
-
-
-def _read_picture(headers: Sequence[tuple[Path, Dataset]]) -> MetaTensor:
-    """Read a DICOM image that has no place in the patient (X-ray, ultrasound) as (C, I, J), as large as it says."""
-    if len(headers) > 1:
-        raise InputError(f"The series has {len(headers)} images without a position in space; name one file of it.")
-    path, header = headers[0]
-    row, column = (float(s) for s in header.get("PixelSpacing") or header.get("ImagerPixelSpacing") or (1, 1))
-    return as_image(_decode(path)[..., 0], LPS_TO_RAS @ np.diag([column, row, 1.0, 1.0]))
-
-
-def _decode(path: Path) -> npt.NDArray[Any]:
-    """Return the voxels of a file as (C, I, J, frames), rescaled to the stored unit."""
-    import SimpleITK as sitk
-
-    try:
-        return array_from_itk(sitk.ReadImage(str(path)))
-    except RuntimeError:
-        return _decode_by_pydicom(path)
-
-
-def _decode_by_pydicom(path: Path) -> npt.NDArray[Any]:
-    """Return the voxels of a grey, single-frame file that GDCM can't decode (run-length encoded ones, say)."""
-    from pydicom import dcmread
-    from pydicom.pixels import apply_rescale
-
-    try:
-        whole = dcmread(path, force=True)
-        rows = apply_rescale(whole.pixel_array, whole)
-    except (ValueError, AttributeError, RuntimeError, NotImplementedError, OSError, EOFError) as error:
-        raise InputError(f"The voxels of the DICOM file {path.name!r} can't be decoded; is it whole?") from error
-    if rows.ndim != 2:
-        raise InputError(f"The DICOM file {path.name!r} can't be decoded; convert it to NIfTI or NRRD.")
-    return np.asarray(rows.T[None, ..., None])

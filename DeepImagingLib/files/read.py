@@ -10,6 +10,7 @@ import numpy as np
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.files import dicom
 from DeepImagingLib.files.image import affine_from_itk, array_from_itk, as_image
+from DeepImagingLib.files.picture import read_picture
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -26,7 +27,8 @@ def read(path: str | Path, *, series: str | None = None) -> MetaTensor:
 
     Returns:
         (C, I, J, K), or (C, I, J) for a picture, float32, with the affine IJK→RAS in mm. A fourth axis of a
-        file (time, or the modalities of one study) becomes the channels.
+        file (time, or the modalities of one study) becomes the channels. A picture is grey or RGB, and its first
+        pixel is the upper left one; pages of a TIFF and frames of a film are slices.
 
     Raises:
         InputError: There is no such file, it is no image, it is damaged, or its geometry is not that of a
@@ -50,7 +52,8 @@ def _read(path: Path, series: str | None) -> MetaTensor:
         return dicom.read_files([path])
     if path.name.lower().endswith(NIFTI):
         return _read_nifti(path)
-    return _read_itk(path)
+    picture = read_picture(path)
+    return picture if picture is not None else _read_itk(path)
 
 
 def _read_nifti(path: Path) -> MetaTensor:
@@ -96,7 +99,7 @@ def _checked_nifti_header(path: Path, header_class: Any) -> Any:
 
 
 def _read_itk(path: Path) -> MetaTensor:
-    """Read any other format SimpleITK knows (NRRD, MHA, PNG, TIFF ...)."""
+    """Read any other format SimpleITK knows (NRRD, MHA ...)."""
     import SimpleITK as sitk
 
     try:

@@ -27,6 +27,8 @@ class Voxels:
     affine: npt.NDArray[np.float64]
 
     def image(self) -> MetaTensor:
-        """Return a copy as (C, I, J, K) float32."""
+        """Return a copy as (C, I, J, K) float32, without the alpha of RGBA where nothing is transparent."""
         channels_last = self.array if self.array.ndim == 4 else self.array[..., None]
+        if self.array.dtype == np.uint8 and channels_last.shape[3] == 4 and (channels_last[..., 3] == 255).all():
+            channels_last = channels_last[..., :3]
         return as_image(in_order(channels_last.transpose(3, 2, 1, 0)), self.affine)

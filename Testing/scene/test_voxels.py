@@ -7,8 +7,9 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from DeepImagingLib import scene
+from DeepImagingLib import files, scene
 from DeepImagingLib.errors import InputError
 from Testing.grids import affine
 from Testing.scene.nodes import add_volume, set_parent
@@ -49,6 +50,18 @@ class TestVoxels:
         node = slicer.util.addVolumeFromArray(colors, nodeClassName="vtkMRMLVectorVolumeNode")
         np.testing.assert_array_equal(scene.voxels(node).array, colors)
         np.testing.assert_array_equal(scene.read(node).numpy(), colors.transpose(3, 2, 1, 0))
+
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_of_a_picture_are_those_of_its_file(self, mrml, tmp_path, channels) -> None:
+        import slicer
+
+        pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 3)[: 2 + channels // 3], np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "x.png")
+        kind = "vtkMRMLVectorVolumeNode" if channels == 3 else "vtkMRMLScalarVolumeNode"
+        node = slicer.util.addVolumeFromArray(pixels[None], np.diag([-1, -1, 1, 1]), nodeClassName=kind)
+        shown, filed = scene.read(node), files.read(tmp_path / "x.png")
+        np.testing.assert_array_equal(shown.numpy()[..., 0], filed.numpy())
+        np.testing.assert_array_equal(np.asarray(shown.affine), np.asarray(filed.affine))
 
     @pytest.mark.parametrize("shape", [(5, 6, 7), (1, 1, 9), (1, 1, 1)])
     def test_an_image_of_them_is_a_copy(self, mrml, shape) -> None:
