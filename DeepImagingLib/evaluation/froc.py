@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from DeepImagingLib.evaluation.bootstrap import measure
 from DeepImagingLib.evaluation.hits import Numbers, Outcome
 
 POINTS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """False positives a scan at which sensitivities are told."""
-
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,11 @@ def intervals(outcomes: Sequence[Outcome], seed: int = 0) -> dict[str, list[tupl
     Returns:
         Of "cpm", one; of "sensitivities", one for each of `POINTS`.
     """
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(0, len(outcomes), (RESAMPLES, len(outcomes)))
-    curves = np.array([froc([outcomes[n] for n in draw]).at() for draw in draws])
-    ends = np.nanpercentile(np.column_stack([curves.mean(axis=1), curves]), (2.5, 97.5), axis=0)
-    spans = [(float(low), float(high)) for low, high in ends.T]
+
+    def figures(times: Numbers) -> Numbers:
+        drawn = [outcome for outcome, often in zip(outcomes, times, strict=True) for _ in range(int(often))]
+        sensitivities = froc(drawn).at()
+        return np.append(sensitivities.mean(), sensitivities)
+
+    spans = [(each.low, each.high) for each in measure(figures, len(outcomes), seed=seed)]
     return {"cpm": spans[:1], "sensitivities": spans[1:]}

@@ -14,6 +14,7 @@ import numpy as np
 from DeepImagingLib.evaluation.coco import precision_and_recall
 from DeepImagingLib.evaluation.froc import POINTS, cpm, froc, intervals
 from DeepImagingLib.evaluation.hits import LEAST_IOU, Hit, Outcome, Scan
+from DeepImagingLib.evaluation.numbers import plain, plains
 from DeepImagingLib.files.staging import staged
 
 EDGES_MM = (0.0, 6.0, 10.0, 20.0, np.inf)
@@ -43,17 +44,17 @@ def summary(scans: Sequence[Scan], outcomes: Sequence[Outcome], hit: Hit, thresh
         "scans": len(scans),
         "lesions": froc(outcomes).lesions,
         "hit": "middle of the box in the lesion" if hit is Hit.CENTRE else f"intersection over union of {LEAST_IOU:g}",
-        "cpm": _plain(cpm(outcomes)),
-        "cpm_interval": [_plain(end) for span in spans.get("cpm", []) for end in span] or None,
+        "cpm": plain(cpm(outcomes)),
+        "cpm_interval": [plain(end) for span in spans.get("cpm", []) for end in span] or None,
         "false_positives": list(POINTS),
-        "sensitivities": _plains(froc(outcomes).at()),
-        "sensitivity_intervals": [_plains(span) for span in spans.get("sensitivities", [])] or None,
+        "sensitivities": plains(froc(outcomes).at()),
+        "sensitivity_intervals": [plains(span) for span in spans.get("sensitivities", [])] or None,
         "by_diameter": {name: _of_group(outcomes, *edges, threshold) for name, edges in groups().items()},
         **precision_and_recall(scans),
         "at_default_threshold": {
             "threshold": threshold,
             "sensitivity": _found_share(outcomes, 0.0, np.inf, threshold),
-            "false_positives": _plain(np.mean(false)),
+            "false_positives": plain(np.mean(false)),
             "most_false_positives": max(false),
         },
         "intervals": "95 %, by bootstrap over scans",
@@ -71,8 +72,8 @@ def _of_group(outcomes: Sequence[Outcome], low: float, high: float, threshold: f
     curve = froc(outcomes, max(low, 1e-9), high)
     return {
         "lesions": curve.lesions,
-        "cpm": _plain(curve.at().mean()),
-        "sensitivities": _plains(curve.at()),
+        "cpm": plain(curve.at().mean()),
+        "sensitivities": plains(curve.at()),
         "sensitivity_at_default_threshold": _found_share(outcomes, low, high, threshold),
     }
 
@@ -81,16 +82,7 @@ def _found_share(outcomes: Sequence[Outcome], low: float, high: float, threshold
     every = low == 0 and np.isinf(high)
     chosen = [o.found[every | ((o.diameters >= low) & (o.diameters < high))] for o in outcomes]
     found = np.concatenate(chosen)
-    return _plain((found >= threshold).mean()) if len(found) else None
-
-
-def _plain(value: Any) -> float | None:
-    """Return a number as JSON may hold it; what isn't known is null."""
-    return None if np.isnan(value) else round(float(value), 4)
-
-
-def _plains(values: Any) -> list[float | None]:
-    return [_plain(value) for value in values]
+    return plain((found >= threshold).mean()) if len(found) else None
 
 
 def write_report(

@@ -6,14 +6,12 @@ whose boxes are in pixels of one slice; centres are given here in mm from the ce
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from DeepImagingLib.errors import InputError
+from DeepImagingLib.files.tables import rows
 
 LESION_TYPES = {
     1: "bone",
@@ -63,13 +61,13 @@ def read_luna16(path: Path) -> dict[str, list[Reference]]:
         InputError: The file is no such table; names line and column.
     """
     found: dict[str, list[Reference]] = {}
-    for row in _rows(path, ("seriesuid", "coordX", "coordY", "coordZ")):
+    for row in rows(path, ("seriesuid", "coordX", "coordY", "coordZ")):
         x, y, z = (row.number(f"coord{axis}") for axis in "XYZ")
         diameter = row.number("diameter_mm") if "diameter_mm" in row.values else float("nan")
         label = NO_NODULE if "class" in row.values and row.number("class") == 0 else NODULE
         score = row.number("probability") if "probability" in row.values else None
         lesion = Reference((-x, -y, z), (diameter,) * 3, label, score)
-        found.setdefault(row.values["seriesuid"], []).append(lesion)
+        found.setdefault(row.text("seriesuid"), []).append(lesion)
     return found
 
 
@@ -85,50 +83,12 @@ def read_deeplesion(path: Path) -> dict[str, list[Reference]]:
     """
     found: dict[str, list[Reference]] = {}
     columns = ("File_name", "Key_slice_index", "Bounding_boxes", "Spacing_mm_px_", "Coarse_lesion_type")
-    for row in _rows(path, columns):
+    for row in rows(path, columns):
         box, spacing = np.array(row.numbers("Bounding_boxes", 4)), np.array(row.numbers("Spacing_mm_px_", 3))
         x, y = (box[:2] + box[2:]) / 2 * spacing[:2]
         z = (row.number("Key_slice_index") - 1) * spacing[2]
         width, height = (box[2:] - box[:2]) * spacing[:2]
         label = LESION_TYPES.get(int(row.number("Coarse_lesion_type")), OTHER)
         lesion = Reference((-float(x), -float(y), float(z)), (float(width), float(height), float("nan")), label)
-        found.setdefault(row.values["File_name"].rpartition("_")[0], []).append(lesion)
+        found.setdefault(row.text("File_name").rpartition("_")[0], []).append(lesion)
     return found
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One line of a table, told apart by its number where something is wrong in it."""
-
-    file: str
-    line: int
-    values: Mapping[str, str]
-
-    def number(self, column: str) -> float:
-        return self.numbers(column, 1)[0]
-
-    def numbers(self, column: str, count: int) -> list[float]:
-        """Return the numbers, with commas between, of a column."""
-        text = self.values[column] or ""
-        try:
-            found = [float(part) for part in text.split(",")]
-        except ValueError:
-            found = []
-        if len(found) != count or not np.all(np.isfinite(found)):
-            asked = "a number" if count == 1 else f"{count} numbers"
-            raise InputError(f"{self.file}, line {self.line}: {column} is {text!r}, expected {asked}; mend the table.")
-        return found
-
-
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[_Row]:
-    """Yield the rows of a table that has these columns."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                raise InputError(f"{path.name} has no column {missing[0]!r}; give a table with {', '.join(columns)}.")
-            for values in reader:
-                yield _Row(path.name, reader.line_num, values)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path.name} can't be read as a table ({type(error).__name__}); give a CSV file.") from error
