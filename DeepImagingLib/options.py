@@ -12,6 +12,8 @@ from DeepImagingLib.errors import InputError
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 PRECISIONS = ("auto", "full", "half")
 AXES = "ijk"
+METHODS = ("gradcam", "gradcam++", "integrated_gradients", "occlusion")
+"""Ways to show what a classifier saw."""
 LEAST_MEMORY = 64 << 20
 """Bytes below which no run is possible, so that a forgotten unit is noticed."""
 SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt])(i?)b", re.IGNORECASE)
@@ -33,6 +35,10 @@ class Options:
             label but the background.
         tta: Test-time augmentation: letters of "ijk", the axes of the network's grid along which the image is run
             mirrored as well. All combinations of n axes are run, 2**n in number, and their answers averaged.
+        heatmaps: Names of a classifier's labels to show what it saw of; ("top",) stands for the most probable one,
+            ("all",) for every one.
+        method: How heatmaps are made: one of METHODS.
+        layer: Of the network, that a class activation map is of; "" takes the last one with a spatial answer.
 
     Raises:
         InputError: A value is none of those.
@@ -48,6 +54,9 @@ class Options:
     memory_limit: int | None = None
     probabilities: tuple[str, ...] = ()
     tta: str = ""
+    heatmaps: tuple[str, ...] = ()
+    method: str = METHODS[0]
+    layer: str = ""
 
     def __post_init__(self) -> None:
         """Check every value once, so that nothing downstream has to."""
@@ -58,13 +67,16 @@ class Options:
         if self.roi is not None:
             object.__setattr__(self, "roi", checked_roi(self.roi))
         _check_memory_limit(self.memory_limit)
-        object.__setattr__(self, "probabilities", _checked_names(self.probabilities))
+        if self.method not in METHODS:
+            raise InputError(f"Heatmaps by {self.method!r} can't be made; use one of {', '.join(METHODS)}.")
+        object.__setattr__(self, "probabilities", _checked_names(self.probabilities, "Probabilities"))
+        object.__setattr__(self, "heatmaps", _checked_names(self.heatmaps, "Heatmaps"))
         object.__setattr__(self, "tta", _checked_axes(self.tta))
 
     def as_plain(self) -> dict[str, Any]:
         """Return the options as plain values, for a provenance record."""
         roi = self.roi and [list(r) for r in self.roi]
-        return {**vars(self), "roi": roi, "probabilities": list(self.probabilities)}
+        return {**vars(self), "roi": roi, "probabilities": list(self.probabilities), "heatmaps": list(self.heatmaps)}
 
 
 def _check_memory_limit(limit: Any) -> None:
@@ -74,10 +86,10 @@ def _check_memory_limit(limit: Any) -> None:
         raise InputError(f"Memory limit of {limit} bytes is too small for any run; give 64 MiB at least.")
 
 
-def _checked_names(names: Any) -> tuple[str, ...]:
+def _checked_names(names: Any, what: str) -> tuple[str, ...]:
     """Return the names, each once."""
     if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) and name.strip() for name in names):
-        raise InputError(f"Probabilities {names!r} are not all names of labels; name each label, or give 'all'.")
+        raise InputError(f"{what} {names!r} are not all names of labels; name each label, or give 'all'.")
     return tuple(dict.fromkeys(names))
 
 

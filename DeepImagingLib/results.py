@@ -209,6 +209,82 @@ class Detections:
         return tuple(box for box in self.boxes if box.score >= self.threshold)
 
 
+@dataclass(frozen=True)
+class Heatmap:
+    """Where in the input a network saw what it tells of a label.
+
+    Attributes:
+        label: As the bundle spells it.
+        method: How it was made, such as "gradcam".
+        values: (I, J, K) float32 in the geometry of the input, as the method gives them; 0 where the network saw
+            nothing of the input.
+        layer: Of the network, where the method looks at one.
+        sameness: Rank correlation with the map of the same network with random weights, -1 to 1; near 1, the map tells
+            of the input and not of what was learnt (Adebayo et al., NeurIPS 2018). None where it wasn't asked for.
+    """
+
+    label: str
+    method: str
+    values: npt.NDArray[np.float32] = field(compare=False)
+    layer: str = ""
+    sameness: float | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class Classification:
+    """What an image shows, as a probability a label.
+
+    Attributes:
+        labels: In the bundle's order.
+        probabilities: Of each label, 0 to 1; calibrated where the bundle has a calibration. Of a volume that was seen
+            slice by slice the highest of all slices, or their mean where labels exclude each other.
+        exclusive: True where the probabilities are those of one choice and sum to 1.
+        thresholds: From which probability each label counts as found.
+        shape, affine: Grid (I, J, K) and (4, 4) IJK→RAS in mm of the input; K = 1 for a picture.
+        uncalibrated: Probabilities as the network has them; empty where the bundle has no calibration.
+        slices: (K, labels) probabilities of each slice along the third axis, NaN where it wasn't looked at.
+        unlike: How unlike the images of its training the input is, 1 where that becomes telling; None where the bundle
+            doesn't know.
+        heatmaps: Those that were asked for.
+        provenance: None for truth that no run made.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    exclusive: bool
+    thresholds: tuple[float, ...]
+    shape: tuple[int, int, int]
+    affine: npt.NDArray[np.float64] = field(compare=False)
+    uncalibrated: tuple[float, ...] = ()
+    slices: npt.NDArray[np.float64] | None = field(default=None, compare=False)
+    unlike: float | None = None
+    heatmaps: tuple[Heatmap, ...] = ()
+    provenance: Provenance | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        """Tell the probabilities."""
+        told = ", ".join(f"{name} {value:.2f}" for name, value in self.by_label.items())
+        return f"Classification({told})"
+
+    @property
+    def by_label(self) -> dict[str, float]:
+        """The probability of each label."""
+        return dict(zip(self.labels, self.probabilities, strict=True))
+
+    @property
+    def found(self) -> tuple[str, ...]:
+        """The most probable label where one excludes the others, else those that reach their threshold."""
+        if self.exclusive:
+            return (self.labels[int(np.argmax(self.probabilities))],)
+        rows = zip(self.labels, self.probabilities, self.thresholds, strict=True)
+        return tuple(label for label, probability, threshold in rows if probability >= threshold)
+
+    @property
+    def is_unlike(self) -> bool:
+        """Whether the input looks like nothing the network was trained on, so that its answer means little."""
+        return self.unlike is not None and self.unlike >= 1
+
+
 def label_counts(layer: npt.NDArray[np.unsignedinteger[Any]]) -> npt.NDArray[np.int64]:
     """Return how many voxels each value of an 8- or 16-bit layer (I, J, K) has, by value.
 
@@ -220,5 +296,5 @@ def label_counts(layer: npt.NDArray[np.unsignedinteger[Any]]) -> npt.NDArray[np.
     return total
 
 
-Result = Segmentation | Detections
+Result = Segmentation | Detections | Classification
 """What a run answers with; grows as tasks join."""

@@ -6,7 +6,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,10 @@ import numpy.typing as npt
 from DeepImagingLib import __version__
 from DeepImagingLib.bundles import Bundle, Pipeline, load_bundle
 from DeepImagingLib.errors import BundleError
+from DeepImagingLib.explain.explained import Explaining
 from DeepImagingLib.files import digest
 from DeepImagingLib.inference import checks, uncertainty
+from DeepImagingLib.inference.classify import Said, classify, foresee_parts
 from DeepImagingLib.inference.detect import Boxes, detect, foresee_boxes
 from DeepImagingLib.inference.device import choose_device
 from DeepImagingLib.inference.inputs import Image, Prepared, gather, label_of, prepare
@@ -27,8 +29,9 @@ from DeepImagingLib.inference.predict import Prediction, foresee, predict
 from DeepImagingLib.inference.progress import Monitor, Progress
 from DeepImagingLib.inference.region import corner, crop, paste
 from DeepImagingLib.options import Options
-from DeepImagingLib.results import Detections, Provenance, Result, Segmentation
-from DeepImagingLib.tasks import detection, segmentation
+from DeepImagingLib.results import Classification, Detections, Provenance, Result, Segmentation
+from DeepImagingLib.tasks import classification, detection, segmentation
+from DeepImagingLib.tasks.calibration import Calibration
 from DeepImagingLib.tasks.groups import add_groups, hide
 from DeepImagingLib.tasks.laterality import laterality_warning
 
@@ -36,13 +39,16 @@ if TYPE_CHECKING:
     import torch
     from monai.data import MetaTensor
 
-    from DeepImagingLib.inference.plan import AsItIs, Plan
+    from DeepImagingLib.inference.plan import AsItIs, InParts, Plan
 
 log = logging.getLogger(__name__)
 
 DEFAULTS = Options()
-RUNNABLE = ("segmentation", "detection", "unknown")  # metadata that are silent are taken for what most bundles are
+RUNNABLE = ("segmentation", "detection", "classification", "unknown")
+"""Metadata that are silent are taken for what most bundles are."""
 LIBRARIES = ("torch", "monai", "numpy")
+CALIBRATION = "calibration"
+"""Key of the metadata that holds what `Calibration.plain` tells. No key of MONAI's."""
 
 
 def run(
@@ -80,10 +86,15 @@ def run(
     """
     monitor = Monitor(progress, cancel)
     start = _started(bundle, inputs, options, monitor, build)
-    answer = _detected if start.bundle.detector else _segmented
-    result = answer(start, options, monitor)
+    result = _answer_of(start.bundle)(start, options, monitor)
     log.info("%s ran in %.1f s", start.bundle.name, sum(monitor.seconds.values()))
     return result
+
+
+def _answer_of(bundle: Bundle) -> Callable[[_Start, Options, Monitor], Result]:
+    if bundle.classifies:
+        return _classified
+    return _detected if bundle.detector else _segmented
 
 
 def _segmented(start: _Start, options: Options, monitor: Monitor) -> Segmentation:
@@ -125,6 +136,40 @@ def _detected(start: _Start, options: Options, monitor: Monitor) -> Detections:
     return Detections(boxes, names, loaded.score_threshold, (i, j, k), affine, provenance, heatmaps)
 
 
+def _classified(start: _Start, options: Options, monitor: Monitor) -> Classification:
+    loaded, prepared, pipeline = start.bundle, start.prepared, start.pipeline
+    said = classify(loaded, pipeline, gather(loaded, start.regions), start.device, monitor, options)
+    affine = np.asarray(prepared.reference.affine, dtype=np.float64)
+    with monitor.stage("Collecting"):
+        raw = classification.overall(said.probabilities, said.answers.exclusive)
+        calibration = loaded.metadata.get(CALIBRATION)
+        rows = said.probabilities
+        if calibration is not None:
+            rows = Calibration.from_plain(calibration, said.names).apply_to_probabilities(rows)
+        probabilities = classification.overall(rows, said.answers.exclusive)
+        i, j, k = (*prepared.reference.shape[1:], 1)[:3]
+        slices = classification.by_slice(rows, k, options.roi) if said.parts.sliced else None
+    region = next(iter(start.regions.values())).shape[1:]
+    heatmaps = tuple(
+        replace(heat, values=_whole(heat.values.reshape(1, *region), prepared, options, loaded)[0])
+        for heat in Explaining(loaded, pipeline, start.device, said, options, monitor).heatmaps(probabilities)
+    )
+    notes = (*loaded.notes, *prepared.notes, *said.notes)
+    provenance = _provenance(loaded, prepared.by_name, options, said, monitor.seconds, notes)
+    return Classification(
+        labels=said.names,
+        probabilities=probabilities,
+        exclusive=said.answers.exclusive,
+        thresholds=classification.thresholds(loaded.metadata, said.names, said.answers.threshold),
+        shape=(i, j, k),
+        affine=affine,
+        uncalibrated=() if calibration is None else raw,
+        slices=slices,
+        heatmaps=heatmaps,
+        provenance=provenance,
+    )
+
+
 def _classes(start: _Start) -> tuple[str, ...]:
     """Return the names of what a detector finds."""
     count = start.pipeline.detector.parts.num_classes if start.pipeline.detector else 0
@@ -139,7 +184,7 @@ def plan(
     cancel: Callable[[], bool] | None = None,
     *,
     build: Callable[[Bundle, torch.device], Pipeline] = Bundle.build,
-) -> Plan | AsItIs:
+) -> Plan | AsItIs | InParts:
     """Tell how `run` would compute and what that takes, without running more than one window.
 
     Arguments and errors are those of `run`; what won't fit raises MemoryLimitError here already.
@@ -150,6 +195,8 @@ def plan(
     """
     monitor = Monitor(progress, cancel)
     start = _started(bundle, inputs, options, monitor, build)
+    if start.bundle.classifies:
+        return foresee_parts(start.bundle, gather(start.bundle, start.regions), start.device, options)
     if start.bundle.detector:
         images = gather(start.bundle, start.regions)
         shown = detection.classes_of(options.probabilities, _classes(start))
@@ -210,11 +257,13 @@ def _started(
     loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     if loaded.task not in RUNNABLE:
         raise BundleError(
-            f"The bundle {loaded.name!r} is for {loaded.task}; this version runs segmentation and detection."
+            f"The bundle {loaded.name!r} is for {loaded.task}; this version runs segmentation, detection and "
+            "classification."
         )
     if loaded.task == "detection" and not loaded.detector:
         raise BundleError(f"The bundle {loaded.name!r} has no RetinaNetDetector; other detectors can't be run.")
-    wanted = {} if loaded.detector else segmentation.channels_of(options.probabilities, loaded.labels)
+    masks = not (loaded.detector or loaded.classifies)
+    wanted = segmentation.channels_of(options.probabilities, loaded.labels) if masks else {}
     with monitor.stage("Checking the input"):
         prepared = prepare(loaded, inputs)
         regions = {name: crop(image, options.roi) for name, image in prepared.by_name.items()}
@@ -232,14 +281,14 @@ def _started(
 def _whole(layers: npt.NDArray[Any], prepared: Prepared, options: Options, bundle: Bundle) -> npt.NDArray[Any]:
     """Return layers (L, I, J, K) of the whole input; a picture is a volume of one slice."""
     whole = paste(layers, prepared.reference, options.roi)
-    return whole if bundle.takes_volume else whole[..., None]
+    return whole if bundle.takes_volume or whole.ndim == 4 else whole[..., None]
 
 
 def _provenance(
     bundle: Bundle,
     images: Mapping[str, MetaTensor],
     options: Options,
-    prediction: Prediction | Boxes,
+    prediction: Prediction | Boxes | Said,
     seconds: Mapping[str, float],
     notes: tuple[str, ...],
 ) -> Provenance:

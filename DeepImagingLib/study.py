@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.options import Options
-from DeepImagingLib.results import Detections
+from DeepImagingLib.results import Classification, Detections
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 REPORT = ".json"
 SEGMENTATION_ENDINGS = (".seg.nrrd", ".nii.gz", REPORT, ".mrb", ".png")
 DETECTION_ENDINGS = (".csv", ".mrk.json", REPORT, ".mrb", ".png")
+CLASSIFICATION_ENDINGS = (".csv", ".nii.gz", REPORT, ".mrb", ".png")
 ENDINGS = tuple(dict.fromkeys((".mrk.json", *SEGMENTATION_ENDINGS, *DETECTION_ENDINGS)))
 """All there are; of two that a name has, the longer one comes first."""
 UNNAMED = "scan"
@@ -55,8 +56,9 @@ class Summary:
     """What a study tells of its result; the voxels are in the files.
 
     Attributes:
-        report: As `files.report` gives it, or of a detector `files.findings_report`.
-        millilitres: Volume of each segment by its id; none of a detector's boxes.
+        report: As `files.report` gives it, or of a detector `files.findings_report`, or of a classifier
+            `files.classes_report`.
+        millilitres: Volume of each segment by its id; none of boxes and probabilities.
         written: For each output, the names of the files that it became: itself, or one a segment where these overlap,
             and those of groups and probability volumes.
     """
@@ -125,6 +127,8 @@ class StudyJob:
         names = tuple(written[path] for path in self.outputs)
         if isinstance(result, Detections):
             return Summary(files.findings_report(result), {}, names)
+        if isinstance(result, Classification):
+            return Summary(files.classes_report(result), {}, names)
         return Summary(files.report(result), result.millilitres(), names)
 
     def _taken(self, context: Context, monitor: Monitor) -> tuple[Bundle, dict[str, MetaTensor], Options]:
@@ -135,7 +139,7 @@ class StudyJob:
         with monitor.stage("Reading the model"):
             bundle = context.models.load(self.model, self.trust)
             check_outputs(self.outputs, bundle)
-            if not bundle.detector:
+            if not (bundle.detector or bundle.classifies):
                 channels_of(self.options.probabilities, bundle.labels)  # a wrong name is told before a scan is read
         images = self._read(monitor)
         options = self.options
@@ -257,10 +261,13 @@ def checked_output(path: Path, sources: Sequence[Path] = ()) -> Path:
 
 def check_outputs(paths: Sequence[Path], bundle: Bundle) -> None:
     """Raise InputError where a bundle's answers can't be written to one of the files."""
-    endings = DETECTION_ENDINGS if bundle.detector else SEGMENTATION_ENDINGS
+    finds, endings = "segments", SEGMENTATION_ENDINGS
+    if bundle.detector:
+        finds, endings = "boxes", DETECTION_ENDINGS
+    elif bundle.classifies:
+        finds, endings = "probabilities", CLASSIFICATION_ENDINGS
     other = [path.name for path in paths if ending_of(path) not in endings]
     if other:
-        finds = "boxes" if bundle.detector else "segments"
         raise InputError(
             f"The bundle {bundle.name!r} finds {finds}, which {other[0]!r} can't hold; write {', '.join(endings)}."
         )
@@ -290,6 +297,13 @@ def _writers(
             ".mrk.json": lambda _, path: boxes.write_markups(path),
             ".mrb": lambda _, path: boxes.write_mrb(path),
             ".png": lambda _, path: boxes.write_png(path),
+        }
+    if isinstance(result, Classification):
+        classes = scene.ClassificationExport(result, images, bundle.modality)
+        return {
+            **files.CLASSIFICATION_WRITERS,
+            ".mrb": lambda _, path: classes.write_mrb(path),
+            ".png": lambda _, path: classes.write_png(path),
         }
     export = scene.ResultExport(result, images, bundle.modality)
     return {

@@ -123,7 +123,9 @@ class Batch:
         plain = self.options.as_plain()
         # Device and memory are the machine's and not the study's. What was left as it is counts as not given, so that
         # results stay what they are when further options come.
-        more = {name: plain[name] for name in ("probabilities", "tta") if plain[name]}
+        more = {name: plain[name] for name in ("probabilities", "tta", "heatmaps") if plain[name]}
+        if self.options.heatmaps:
+            more |= {"method": plain["method"], "layer": plain["layer"]}
         return {
             "model": self.bundle.sha256,
             "options": {"precision": plain["precision"], "roi": plain["roi"], **more},
@@ -133,7 +135,7 @@ class Batch:
 
 def default_formats(bundle: Bundle) -> tuple[str, ...]:
     """Return what is written of a study unless something else is asked for."""
-    return (".csv",) if bundle.detector else (".seg.nrrd",)
+    return (".csv",) if bundle.detector or bundle.classifies else (".seg.nrrd",)
 
 
 class _Slot:

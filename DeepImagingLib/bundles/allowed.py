@@ -38,6 +38,7 @@ _NETWORKS: dict[str, tuple[str, ...]] = {
     "swin_unetr": ("SwinUNETR",),
     "unet": ("UNet",),
     "unetr": ("UNETR",),
+    "torchvision_fc": ("TorchVisionFCModel",),
     "vit": ("ViT",),
     "vnet": ("VNet",),
 }
@@ -115,6 +116,21 @@ DETECTION: dict[str, tuple[str, ...]] = {
 }
 """What detectors are made of, by module; these need parts of torchvision."""
 
+GUIDANCE = "AddLabelAsGuidanced"
+"""Puts a mask behind the channels of a picture, for networks that are told which nucleus is meant."""
+TORCHVISION_MODELS = frozenset(
+    [f"resnet{depth}" for depth in (18, 34, 50, 101, 152)]
+    + ["resnext50_32x4d", "resnext101_32x8d", "wide_resnet50_2", "wide_resnet101_2", "inception_v3"]
+    + ["vit_b_16", "vit_b_32", "swin_t", "swin_s", "swin_b"]
+)
+"""Those whose last layer MONAI's adapter replaces; other names in torchvision.models may do anything."""
+ARGUMENTS = {
+    "TorchVisionFCModel": frozenset(
+        ["model_name", "num_classes", "dim", "in_channels", "use_conv", "pool", "bias", "pretrained"]
+        + ["fc_name", "node_name"]
+    )
+}
+"""The only arguments that may be given to classes which pass others on."""
 _NETWORK_ALIASES = {
     "Ahnet": "AHNet",
     "AHnet": "AHNet",
@@ -127,7 +143,7 @@ _NETWORK_ALIASES = {
 }
 
 # The road loads, orders channels and saves by itself; statistics are only printed. None of these is ever made.
-ROAD_STEPS = ("LoadImage", "EnsureChannelFirst", "SaveImage", "DataStats")
+ROAD_STEPS = ("LoadImage", "EnsureChannelFirst", "SaveImage", "SaveClassification", "DataStats")
 
 
 def _dictionary_names(name: str) -> tuple[str, str, str]:
@@ -176,6 +192,11 @@ def _detection_table() -> dict[str, Target]:
     return table
 
 
+def _guidance_table() -> dict[str, Target]:
+    target = Target("monai.apps.nuclick.transforms", GUIDANCE)
+    return {GUIDANCE: target, f"{target.module}.{GUIDANCE}": target}
+
+
 def _resnet_table() -> dict[str, Target]:
     table = {}
     for name in _RESNETS:
@@ -185,7 +206,13 @@ def _resnet_table() -> dict[str, Target]:
 
 
 NETWORKS = {**_network_table(), **_resnet_table()}
-TARGETS: dict[str, Target] = {**NETWORKS, **_transform_table(), **_inferer_table(), **_detection_table()}
+TARGETS: dict[str, Target] = {
+    **NETWORKS,
+    **_transform_table(),
+    **_inferer_table(),
+    **_detection_table(),
+    **_guidance_table(),
+}
 """Every accepted spelling of `_target_`, to the class it means."""
 
 

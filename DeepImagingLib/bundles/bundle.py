@@ -73,6 +73,8 @@ class Bundle:
         notes: Sentences about what was adapted or skipped.
         detector: Key of the detector in the config; "" where the bundle finds no boxes.
         score_threshold: From which score on a box counts as a finding.
+        input_channels: Of a classifier's images all together.
+        patch: Size in pixels of what a classifier sees of a large picture; None where it sees all of it.
         config: The part of the config that the road evaluates.
         loaded: SHA-256 of what was read: of the whole content where trusted, else of the texts in `configs`.
     """
@@ -100,8 +102,15 @@ class Bundle:
     notes: tuple[str, ...] = ()
     detector: str = ""
     score_threshold: float = told.DEFAULT_THRESHOLD
+    input_channels: int = 1
+    patch: tuple[int, ...] | None = None
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     loaded: str = field(default="", repr=False)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it answers with a probability a label for a whole image."""
+        return self.task == "classification"
 
     @cached_property
     def sha256(self) -> str:
@@ -153,8 +162,7 @@ class Bundle:
         import torch
         from monai.transforms import Compose
 
-        if self.detector:
-            torchvision_parts.load_for(self.config)
+        torchvision_parts.load_for(self.config)
         preprocessing = self._piece(builder, "preprocessing", Compose)
         network = self._piece(builder, "network" if "network" in self.config else "network_def", torch.nn.Module)
         if self.detector:
@@ -304,6 +312,8 @@ def _described(root: Path, metadata: dict[str, Any], source: Source, trusted: bo
         notes=tuple(closure.notes),
         detector=detector,
         score_threshold=told.score_threshold(metadata),
+        input_channels=told.input_channels(metadata),
+        patch=told.patch(metadata),
         config=config,
     )
 

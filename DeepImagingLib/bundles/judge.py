@@ -107,5 +107,18 @@ def _judge_component(component: dict[str, Any], ident: str) -> None:
         raise Refusal(place, f"asks for {target!r}, expected the plain name of a class")
     if target not in allowed.TARGETS:
         raise Refusal(place, allowed.NOT_LISTED.format(target))
+    _judge_arguments(component, ident, target.rpartition(".")[2])
     if component.get("_mode_", "default") != "default":
         raise Refusal(join(ident, "_mode_"), f"asks for the mode {component['_mode_']!r}, expected 'default'")
+
+
+def _judge_arguments(component: dict[str, Any], ident: str, name: str) -> None:
+    """Judge the arguments of a class that passes what it doesn't know on to others."""
+    known = allowed.ARGUMENTS.get(name)
+    if known is None:
+        return
+    if unknown := sorted(key for key in component if key not in known and key not in _KNOWN_SPECIAL):
+        raise Refusal(join(ident, unknown[0]), f"gives {name} the argument {unknown[0]!r}, which is not on the list")
+    model = component.get("model_name", "resnet18")
+    if model not in allowed.TORCHVISION_MODELS:
+        raise Refusal(join(ident, "model_name"), f"asks for torchvision's {model!r}, which is not on the list")

@@ -102,6 +102,22 @@ def first_input(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     return next(iter(entries(metadata, "inputs").values()), {})
 
 
+def input_channels(metadata: Mapping[str, Any]) -> int:
+    """Return how many channels the network's first input has, 1 where the metadata are silent."""
+    told = first_input(metadata)
+    number = told.get("num_channels")
+    return max(number if isinstance(number, int) else 1, len(numbered(told.get("channel_def"), "channel")))
+
+
+def patch(metadata: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """Return the size of the patches that a network for pictures sees of larger ones; None where it sees the whole."""
+    told = first_input(metadata)
+    shape = told.get("spatial_shape")
+    if told.get("is_patch_data") is not True or not isinstance(shape, list) or len(shape) != 2:
+        return None
+    return tuple(shape) if all(isinstance(n, int) and n > 0 for n in shape) else None
+
+
 def shape_length(metadata: Mapping[str, Any]) -> int | None:
     """Return the number of spatial axes of the first input, where the metadata tells."""
     shape = first_input(metadata).get("spatial_shape")

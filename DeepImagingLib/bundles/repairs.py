@@ -79,6 +79,8 @@ def _mend_component(component: dict[str, Any], note: Note) -> None:
         note("`img_size` of SwinUNETR was dropped: MONAI removed it in 1.5, and it changed nothing in the answer.")
     if component.get("pretrained", False) not in (False, None):
         note(f"`pretrained` of {name} was set to false: the bundle's own weights follow, nothing is downloaded.")
+    if name in allowed.ARGUMENTS and component.pop("weights", None) is not None:
+        note(f"`weights` of {name} was dropped: the bundle's own weights follow, nothing is downloaded.")
     network = allowed.NETWORKS.get(str(component[TARGET]))
     if "pretrained" in component or (network and network.name in allowed.PRETRAINED):
         component["pretrained"] = False

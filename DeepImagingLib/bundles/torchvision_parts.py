@@ -1,4 +1,4 @@
-"""Have MONAI's detectors find the parts of torchvision that are plain Python, also beside a build that can't be used.
+"""Have MONAI's networks find the parts of torchvision that are plain Python, also beside a build that can't be used.
 
 MONAI's feature pyramid takes a class from torchvision that needs none of its compiled operators. PyPI's torchvision is
 linked to CUDA, and beside another build of torch its import ends at the first operator it describes. Declaring what
@@ -16,8 +16,13 @@ MISMATCH = "operator torchvision::"
 """How the import fails where compiled operators are missing."""
 SCHEMAS = tuple(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor" for name in ("nms", "qnms"))
 """Of the operators that torchvision describes whether or not they are there."""
-NEED_IT = ("resnet_fpn_feature_extractor", "BackboneWithFPN")
-"""The parts of MONAI's detectors that stand on a class of torchvision's."""
+NEED_IT = ("resnet_fpn_feature_extractor", "BackboneWithFPN", "TorchVisionFCModel")
+"""The parts of MONAI that stand on classes of torchvision's."""
+LATE = (
+    ("monai.networks.blocks.backbone_fpn_utils", "torchvision_models"),
+    ("monai.networks.nets.torchvision_fc", "models"),
+)
+"""Where MONAI keeps torchvision's models."""
 _declared: list[Any] = []
 """What torch forgets once nobody holds it."""
 
@@ -44,9 +49,9 @@ def load() -> None:
         return load()
     except ImportError as error:
         raise _unusable(error) from error
-    late = sys.modules.get("monai.networks.blocks.backbone_fpn_utils")
-    if late is not None:  # which looked for it before, in vain
-        late.torchvision_models = torchvision.models  # type: ignore[attr-defined]
+    for module, name in LATE:
+        if module in sys.modules:  # which looked for it before, in vain
+            setattr(sys.modules[module], name, torchvision.models)
     return None
 
 
@@ -63,4 +68,4 @@ def _declare() -> None:
 
 def _unusable(error: Exception) -> BundleError:
     reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-    return BundleError(f"Detectors need torchvision, which can't be imported here ({reason}); install it beside torch.")
+    return BundleError(f"The model needs torchvision, which can't be imported ({reason}); install it beside torch.")

@@ -1,4 +1,4 @@
-"""`evaluate`: how much a detector finds, of phantoms or of scans whose lesions are known."""
+"""`evaluate`: how well a detector or classifier does, on phantoms or on images whose truth is known."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from DeepImagingLib.cli.console import Interrupt, ProgressLine, print_json
 from DeepImagingLib.errors import BundleError, CancelledError, InputError
+from DeepImagingLib.options import METHODS, Options
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -24,12 +25,20 @@ if TYPE_CHECKING:
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """Say what words it takes."""
-    parser.add_argument("model", metavar="NAME|PATH", help="a detector's bundle")
-    parser.add_argument("--data", metavar="DIR", help="scans with annotations.csv, DL_info.csv, or NAME.json each")
-    parser.add_argument("--phantoms", metavar="FIRST:LAST", help="chests of the seeds FIRST ≤ seed < LAST")
+    parser.add_argument("model", metavar="NAME|PATH", help="the bundle of a detector or classifier")
     parser.add_argument(
-        "--output", metavar="DIR", required=True, help="folder of evaluation.json, findings.csv, froc.png"
+        "--data",
+        metavar="DIR",
+        help="scans with annotations.csv, DL_info.csv, or NAME.json each; pictures with a table of labels",
     )
+    parser.add_argument("--phantoms", metavar="FIRST:LAST", help="made chests of the seeds FIRST ≤ seed < LAST")
+    parser.add_argument(
+        "--output", metavar="DIR", required=True, help="folder of evaluation.json, a table, and curves as pictures"
+    )
+    parser.add_argument(
+        "--explanations", action="store_true", help="of a classifier, measure its heatmaps where findings have a place"
+    )
+    parser.add_argument("--method", choices=METHODS, default=METHODS[0], help="how heatmaps are made")
     parser.add_argument("--hit", choices=("centre", "iou"), default="centre", help="what counts as found")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--trust", metavar="SHA256", help="run a foreign bundle of this exact content")
@@ -39,18 +48,52 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 def evaluate(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
     """Run the model on each scan, measure, write, and tell the main figures."""
-    from DeepImagingLib import Options, run
     from DeepImagingLib.bundles import load_bundle
-    from DeepImagingLib.evaluation import Hit, judge, summary, write_report
-    from DeepImagingLib.results import Detections
 
     if bool(parsed.data) == bool(parsed.phantoms):
         raise InputError("Say what to evaluate on: either --data DIR or --phantoms FIRST:LAST.")
     bundle = load_bundle(parsed.model, parsed.trust)
+    told: dict[str, Any] = {"model": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
+    told |= {"on": f"phantoms {parsed.phantoms}" if parsed.phantoms else Path(parsed.data).name}
+    if bundle.classifies:
+        return _evaluate_classes(parsed, interrupt, bundle, told)
     if bundle.task != "detection":
         raise BundleError(
-            f"The bundle {bundle.name!r} is for {bundle.task}; name a detector, whose boxes can be judged."
+            f"The bundle {bundle.name!r} is for {bundle.task}; name a detector or a classifier, which can be judged."
         )
+    return _evaluate_boxes(parsed, interrupt, bundle, told)
+
+
+def _evaluate_classes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: Bundle, told: dict[str, Any]) -> int:
+    from DeepImagingLib.cli import evaluate_classes as classes
+    from DeepImagingLib.hosts.warm import WarmModels
+
+    cases = classes.pictures(Path(parsed.data)) if parsed.data else classes.radiographs(_seeds(parsed.phantoms))
+    options = Options(device=parsed.device, heatmaps=("all",) if parsed.explanations else (), method=parsed.method)
+    with ProgressLine(sys.stderr.isatty()) as line:
+        run = classes.runner(bundle, WarmModels(), progress=line, cancel=interrupt)
+        told, written = classes.measure(bundle, cases, run, options, Path(parsed.output), told)
+    if parsed.json:
+        print_json(told)
+        return 0
+    print(
+        f"{told['images']} images, macro AUROC {_shown(told['macro_auroc'])}, calibration error {_shown(told['ece'])}"
+    )
+    for label, figures in told["labels"].items():
+        print(f"{label:<24} AUROC {_shown(figures['auroc'])}, {figures['images']} images")
+    for name, figure in told.get("explanations", {}).get(parsed.method, {}).items():
+        if name != "labels":
+            print(f"{parsed.method}, {name}: {_shown(figure['mean'])} of {figure['heatmaps']} heatmaps")
+    for path in written:
+        print(f"Wrote {path}")
+    return 0
+
+
+def _evaluate_boxes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: Bundle, told: dict[str, Any]) -> int:
+    from DeepImagingLib import run
+    from DeepImagingLib.evaluation import Hit, judge, summary, write_report
+    from DeepImagingLib.results import Detections
+
     cases = _in_folder(Path(parsed.data), bundle) if parsed.data else _phantoms(parsed.phantoms)
     options, hit = Options(device=parsed.device), Hit(parsed.hit)
     scans: list[Scan] = []
@@ -65,8 +108,6 @@ def evaluate(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
             if interrupt():
                 raise CancelledError("The evaluation was stopped; nothing was written.")
     outcomes = [judge(scan, hit) for scan in scans]
-    told: dict[str, Any] = {"model": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
-    told |= {"on": f"phantoms {parsed.phantoms}" if parsed.phantoms else Path(parsed.data).name}
     told |= summary(scans, outcomes, hit, threshold)
     written = write_report(Path(parsed.output), scans, outcomes, told, f"{bundle.name} on {told['on']}")
     if parsed.json:
@@ -91,17 +132,20 @@ def _shown(value: float | None) -> str:
 def _phantoms(words: str) -> Iterator[Case]:
     from DeepImagingLib.phantoms import lung_nodules
 
-    first, _, last = words.partition(":")
-    if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
-        raise InputError(f"{words!r} names no seeds; write FIRST:LAST, such as 1000000:1000100.")
-
     def load(seed: int) -> tuple[MetaTensor, Numbers]:
         import numpy as np
 
         images, nodules = lung_nodules.sample(seed)
         return images["ct"], np.array([(*n.center, *[n.diameter] * 3) for n in nodules], float).reshape(-1, 6)
 
-    return ((f"phantom {seed}", lambda seed=seed: load(seed)) for seed in range(int(first), int(last)))  # type: ignore[misc]
+    return ((f"phantom {seed}", lambda seed=seed: load(seed)) for seed in _seeds(words))  # type: ignore[misc]
+
+
+def _seeds(words: str) -> range:
+    first, _, last = words.partition(":")
+    if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
+        raise InputError(f"{words!r} names no seeds; write FIRST:LAST, such as 1000000:1000100.")
+    return range(int(first), int(last))
 
 
 def _in_folder(folder: Path, bundle: Bundle) -> Iterator[Case]:

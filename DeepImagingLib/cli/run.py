@@ -110,6 +110,8 @@ def tell(summary: study.Summary, outputs: Sequence[Path]) -> None:
         print(f"Note: {note}")
     if "findings" in summary.report:
         _tell_findings(summary.report)
+    elif "probabilities" in summary.report:
+        _tell_classes(summary.report)
     else:
         _tell_segments(summary, outputs)
     for path, (first, *further) in zip(outputs, summary.written, strict=True):
@@ -128,6 +130,13 @@ def _tell_findings(report: Mapping[str, Any]) -> None:
         print(f"Nothing was found at a score of {report['threshold']:g} or above.")
     if below:
         print(f"{below} boxes scored lower; the files list them.")
+
+
+def _tell_classes(report: Mapping[str, Any]) -> None:
+    for label, probability in report["probabilities"].items():
+        print(f"{label:<32} {probability:6.3f}{'  found' if label in report['found'] else ''}")
+    if report["unlike_training_data"] and report["unlike_training_data"]["flagged"]:
+        print("The input does not look like what the model was trained on; these numbers mean little.")
 
 
 def _tell_segments(summary: study.Summary, outputs: Sequence[Path]) -> None:

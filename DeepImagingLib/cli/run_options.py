@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from DeepImagingLib.options import Options, parse_memory, parse_roi
+from DeepImagingLib.options import METHODS, Options, parse_memory, parse_roi
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +19,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--probabilities", metavar="NAME[,NAME...]", help="labels whose probability volumes are written too, or `all`"
     )
     parser.add_argument("--tta", default="", metavar="AXES", help="average over mirror images along these axes of ijk")
+    parser.add_argument(
+        "--heatmaps",
+        metavar="NAME[,NAME...]",
+        help="labels of a classifier to show what it saw of: `top`, `all`, names",
+    )
+    parser.add_argument("--method", default=METHODS[0], choices=METHODS, help="how heatmaps are made")
+    parser.add_argument("--layer", default="", help="of the network, for class activation maps; the last by default")
     parser.add_argument("--trust", metavar="SHA256", help="let a bundle of this exact content through unjudged")
 
 
@@ -32,12 +39,18 @@ def run_options(parsed: argparse.Namespace, roi: str | None) -> Options:
     Raises:
         InputError: A word can't be used.
     """
-    names = parsed.probabilities.split(",") if parsed.probabilities else ()
     return Options(
         device=parsed.device,
         precision=parsed.precision,
         roi=parse_roi(roi) if roi else None,
         memory_limit=parse_memory(parsed.memory_limit) if parsed.memory_limit else None,
-        probabilities=tuple(name.strip() for name in names),
+        probabilities=_names(parsed.probabilities),
         tta=parsed.tta,
+        heatmaps=_names(parsed.heatmaps),
+        method=parsed.method,
+        layer=parsed.layer,
     )
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",")) if text else ()

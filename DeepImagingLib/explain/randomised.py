@@ -67,7 +67,7 @@ def depends_on_weights(
         raise FixedWeightsError("The network's weights are frozen into its code, so it can't be tried without them.")
     if layer is None and method in ("gradcam", "gradcam++"):
         layer = target_layer(network, image)
-    own = heatmap(network, image, channel, method, layer, _part(monitor, 0, draws + 1)).numpy()
+    own = heatmap(network, image, channel, method, layer, monitor.part(0, draws + 1)).numpy()
     sizes = [float(weight.detach().double().square().mean().sqrt()) for weight in weights]
     alike = []
     for draw in range(draws):
@@ -75,14 +75,9 @@ def depends_on_weights(
         for weight, size in zip(weights, sizes):
             weight.data.copy_(torch.randn(weight.shape, generator=chance) * size)
         alike.append(
-            _alike(own, heatmap(other, image, channel, method, layer, _part(monitor, draw + 1, draws + 1)).numpy())
+            _alike(own, heatmap(other, image, channel, method, layer, monitor.part(draw + 1, draws + 1)).numpy())
         )
     return float(np.mean(alike))
-
-
-def _part(monitor: Monitor, number: int, count: int) -> Monitor:
-    """Return what reports one of several equal parts of a stage to its monitor, which also cancels."""
-    return Monitor(lambda news: monitor.update((number + news.fraction) / count))
 
 
 def _alike(one: np.ndarray, other: np.ndarray) -> float:

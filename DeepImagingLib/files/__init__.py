@@ -1,5 +1,11 @@
 """The only folder that reads and writes image files and DICOM; it knows results, and neither networks nor MRML."""
 
+from DeepImagingLib.files.classes import (
+    CLASSIFICATION_WRITERS,
+    classes_report,
+    write_classes_csv,
+    write_classes_json,
+)
 from DeepImagingLib.files.findings import (
     DETECTION_WRITERS,
     findings_report,
@@ -15,12 +21,14 @@ from DeepImagingLib.files.voxels import Voxels
 from DeepImagingLib.files.write import SEGMENTATION_WRITERS, report, write_json, write_nifti, write_seg_nrrd
 
 __all__ = [
+    "CLASSIFICATION_WRITERS",
     "DETECTION_WRITERS",
     "NOTE_KEY",
     "Reference",
     "SEGMENTATION_WRITERS",
     "Voxels",
     "as_image",
+    "classes_report",
     "digest",
     "failed_writing",
     "findings_report",
@@ -30,6 +38,8 @@ __all__ = [
     "read_roi",
     "report",
     "staged",
+    "write_classes_csv",
+    "write_classes_json",
     "write_findings_csv",
     "write_findings_json",
     "write_json",

@@ -149,7 +149,7 @@ def write_nifti(result: Segmentation, path: Path) -> list[Path]:
         `NAME_SEGMENT.nii.gz` for each segment; then the probabilities.
     """
     volumes = chain(_labels(result, path), _probabilities(result, path, ".nii.gz"))
-    return [_save_nifti(values, result.affine, file) for file, values in volumes]
+    return [save_nifti(values, result.affine, file) for file, values in volumes]
 
 
 def _labels(result: Segmentation, path: Path) -> Iterator[tuple[Path, npt.NDArray[Any]]]:
@@ -160,7 +160,8 @@ def _labels(result: Segmentation, path: Path) -> Iterator[tuple[Path, npt.NDArra
         yield path.with_name(f"{stem}_{segment.id}.nii.gz"), result.mask(segment).view(np.uint8)
 
 
-def _save_nifti(values: npt.NDArray[Any], affine: npt.NDArray[np.float64], path: Path) -> Path:
+def save_nifti(values: npt.NDArray[Any], affine: npt.NDArray[np.float64], path: Path) -> Path:
+    """Write (I, J, K) with its affine IJK→RAS (4, 4) in mm; returns the path."""
     import nibabel
 
     image = nibabel.Nifti1Image(values, affine)

@@ -14,7 +14,7 @@ import numpy as np
 from DeepImagingLib.hosts.outlook import Outlook, outlook_of
 from DeepImagingLib.inference.progress import Progress
 from DeepImagingLib.options import Options
-from DeepImagingLib.results import Detections, Result
+from DeepImagingLib.results import Classification, Detections, Result
 
 if TYPE_CHECKING:
     from DeepImagingLib.bundles import Bundle
@@ -59,7 +59,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class _OnImages:
+class OnImages:
     """A bundle and images in memory or in files.
 
     Attributes:
@@ -84,7 +84,7 @@ class _OnImages:
 
 
 @dataclass(frozen=True)
-class RunJob(_OnImages):
+class RunJob(OnImages):
     """One run of a bundle."""
 
     def perform(self, context: Context) -> Outcome:
@@ -96,6 +96,8 @@ class RunJob(_OnImages):
         result = run(bundle, images, self.options, context.progress, context.cancel, build=context.models.build)
         if isinstance(result, Detections):
             return Outcome(replace(result, heatmap=_in_order(result.heatmap)), ())
+        if isinstance(result, Classification):
+            return Outcome(_heatmaps_in_order(result), ())
         reference = next(iter(images.values())) if isinstance(images, Mapping) else images
         measures = measure(result, reference, bundle.modality)
         layers, probability = _as_slicer_keeps(result.layers), _in_order(result.probability)
@@ -103,7 +105,7 @@ class RunJob(_OnImages):
 
 
 @dataclass(frozen=True)
-class PlanJob(_OnImages):
+class PlanJob(OnImages):
     """What a run would do and take, told without running it."""
 
     def perform(self, context: Context) -> Outlook:
@@ -117,7 +119,7 @@ class PlanJob(_OnImages):
 
 
 @dataclass(frozen=True)
-class EntropyJob(_OnImages):
+class EntropyJob(OnImages):
     """How unsure a model is of a study."""
 
     def perform(self, context: Context) -> float:
@@ -135,6 +137,11 @@ def _images(inputs: Any) -> Any:
     if isinstance(inputs, Mapping):
         return {name: _images(given) for name, given in inputs.items()}
     return files.read(inputs) if isinstance(inputs, Path) else inputs.image()
+
+
+def _heatmaps_in_order(result: Classification) -> Classification:
+    maps = tuple(replace(heat, values=_as_slicer_keeps(heat.values[None])[0]) for heat in result.heatmaps)
+    return replace(result, heatmaps=maps)
 
 
 def _in_order(volumes: Mapping[str, Any]) -> dict[str, Any]:

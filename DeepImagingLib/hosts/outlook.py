@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from DeepImagingLib.inference.plan import AsItIs, Plan
+    from DeepImagingLib.inference.plan import AsItIs, InParts, Plan
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Outlook:
         return {"sentence": self.sentence, **self.numbers}
 
 
-def outlook_of(plan: Plan | AsItIs) -> Outlook:
+def outlook_of(plan: Plan | AsItIs | InParts) -> Outlook:
     """Return what a plan tells."""
     from DeepImagingLib.inference.plan import Plan
 

@@ -26,9 +26,11 @@ BELIEVED = {
     "DeepImagingLib.hosts.parcel": {"_array", "_same"},
     "DeepImagingLib.hosts.training": {"Outline", "Trained"},
     "DeepImagingLib.results": {
+        "Classification",
         "Code",
         "Detection",
         "Detections",
+        "Heatmap",
         "Provenance",
         "Segment",
         "Segmentation",

@@ -18,6 +18,7 @@ MOST_NOT_FINITE = 0.5
 SHEAR_TOLERANCE = 1e-3
 SOFTEST_AIR_HU = -200  # a CT holds air or lung, which lie far below
 SAME_GRID_MM = 1e-2
+LEAST_PIXELS = 8
 
 
 def check_affine(affine: npt.NDArray[np.float64], name: str) -> None:
@@ -96,6 +97,15 @@ def millimetres_apart(first: npt.NDArray[np.float64], other: npt.NDArray[np.floa
     last = [n - 1 for n in shape] + [0] * (3 - len(shape))  # of a picture the third index is 0
     ends = np.vstack([np.zeros(3), np.diag(last)]).T
     return float(np.abs((first - other) @ np.vstack([ends, np.ones(4)])).max())
+
+
+def check_size(image: MetaTensor, name: str) -> None:
+    """Raise InputError where a picture, or the slices of a volume, are too small to show anything."""
+    if min(image.shape[1:3]) < LEAST_PIXELS:
+        raise InputError(
+            f"{_capital(name)} has {_shape(image)} pixels, too few to show anything; give one of {LEAST_PIXELS} × "
+            f"{LEAST_PIXELS} at least."
+        )
 
 
 def check_dimensions(image: MetaTensor, name: str, volume: bool) -> None:

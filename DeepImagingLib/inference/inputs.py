@@ -12,6 +12,7 @@ import numpy as np
 from DeepImagingLib import files
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.inference import checks
+from DeepImagingLib.inference.colours import with_channels
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -48,19 +49,33 @@ def prepare(bundle: Bundle, inputs: Image | Mapping[str, Image]) -> Prepared:
     for name, given in named.items():
         label = label_of(name, named)
         image = files.read(given) if isinstance(given, str | Path) else _checked_tensor(given, label)
-        checks.check_dimensions(image, label, bundle.takes_volume)
+        if bundle.classifies and not bundle.takes_volume:  # which sees a volume slice by slice
+            checks.check_size(image, label)
+        else:
+            checks.check_dimensions(image, label, bundle.takes_volume)
         image = image if bundle.takes_volume else as_picture(image)
         checks.check_affine(np.asarray(image.affine), label)
         images[name], mended = checks.checked_voxels(image, label)
         guessed, unlike = image.meta.get(files.NOTE_KEY), checks.unlike_modality(images[name], label, bundle.modality)
         notes += [guessed or "", *mended, unlike]
-    _check_channels(bundle, images)
+    if bundle.classifies and (len(images) == 1 or len(bundle.image_keys) > 1):
+        for number, name in enumerate(images):
+            images[name], mended = with_channels(images[name], _channels_of(bundle, number), label_of(name, named))
+            notes += mended
+    else:
+        _check_channels(bundle, images)
     return Prepared(images, tuple(note for note in notes if note))
 
 
+def _channels_of(bundle: Bundle, number: int) -> int:
+    """Return the channels of a classifier's image of that number: of several, those behind the first are masks."""
+    further = len(bundle.image_keys) - 1
+    return 1 if number else bundle.input_channels - further
+
+
 def as_picture(image: MetaTensor) -> MetaTensor:
-    """Return a volume of one slice (C, I, J, 1) as the picture (C, I, J) it is; the affine stays."""
-    if image.ndim < 4:
+    """Return a volume of one slice (C, I, J, 1) as the picture (C, I, J) it is, and others as they are."""
+    if image.ndim < 4 or image.shape[3] > 1:
         return image
     return files.as_image(image.numpy()[..., 0], np.asarray(image.affine), image.meta.get(files.NOTE_KEY) or "")
 
@@ -69,6 +84,8 @@ def _named(bundle: Bundle, inputs: Image | Mapping[str, Image]) -> dict[str, Ima
     """Return inputs by the bundle's names, in its order; one image stands for all channels it has."""
     if not isinstance(inputs, Mapping):
         return {bundle.channels[0] if len(bundle.channels) == 1 else bundle.image_keys[0]: inputs}
+    if bundle.classifies and len(inputs) == len(bundle.image_keys) == 1:
+        return dict(inputs)
     wanted = {_folded(name): name for name in bundle.channels}
     unknown = [str(name) for name in inputs if _folded(str(name)) not in wanted]
     if unknown and len(inputs) == len(wanted):

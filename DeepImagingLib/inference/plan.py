@@ -186,6 +186,17 @@ class AsItIs:
         return f"All channels at once, as the bundle has it ({self.reason}); what that takes can't be told before."
 
 
+@dataclass(frozen=True)
+class InParts:
+    """The outlook of a classifier, which sees its input whole, or slice by slice, or patch by patch.
+
+    Attributes:
+        sentence: How many there are, and where.
+    """
+
+    sentence: str
+
+
 def starting_way(device: torch.device, windows: Windows, precision: str) -> Way:
     """Return the way a run is planned from: all on its device, as many windows at once as the bundle asks for."""
     import torch

@@ -57,6 +57,10 @@ class Monitor:
         """Reckon the seconds left from now on: how long the share took that is `done` says nothing about the rest."""
         self._counted, self._before = time.perf_counter(), done
 
+    def part(self, number: int, count: int) -> Monitor:
+        """Return what reports one of `count` equal parts of a stage, from 0 on, and cancels with this one."""
+        return Monitor(lambda news: self.update((number + news.fraction) / count))
+
     @contextmanager
     def aside(self, name: str) -> Iterator[None]:
         """Count the time within under `name` in `seconds`, and not under the stage it is in."""

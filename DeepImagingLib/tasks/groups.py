@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from DeepImagingLib.files.names import unique_ids
 from DeepImagingLib.results import Segment
-from DeepImagingLib.tasks.segmentation import Layers, make_segment, told_apart, unique_ids
+from DeepImagingLib.tasks.segmentation import Layers, make_segment, told_apart
 
 Groups = Mapping[str, Sequence[str]]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from DeepImagingLib.errors import InputError
+from DeepImagingLib.files.names import unique_ids
 from DeepImagingLib.results import Segment, label_counts
 from DeepImagingLib.tasks.terminology import Color, look_up, spread_color
 
@@ -204,15 +203,3 @@ def make_segment(id_: str, name: str, layer: int, value: int) -> Segment:
     """Return a segment with the codes and the colour of its name."""
     terminology, color = look_up(name, value)
     return Segment(id_, name, layer, value, color, terminology)
-
-
-def unique_ids(names: Sequence[str]) -> list[str]:
-    """Return an ASCII id for each name, fit for file names, each once also where file names ignore case."""
-    ids: list[str] = []
-    for name in names:
-        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-        slug = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_") or "segment"
-        taken = {id_.lower() for id_ in ids}
-        candidates = (slug if count == 1 else f"{slug}_{count}" for count in itertools.count(1))
-        ids.append(next(candidate for candidate in candidates if candidate.lower() not in taken))
-    return ids

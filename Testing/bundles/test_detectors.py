@@ -127,7 +127,7 @@ class TestTorchvision:
     @pytest.mark.parametrize("code", ["raise ImportError('no such thing')", "raise RuntimeError('CUDA is broken')"])
     def test_another_fault_is_told(self, tmp_path: Path, code: str) -> None:
         outcome = self.load_with(tmp_path, code, "torchvision_parts.load()")
-        assert "BundleError: Detectors need torchvision, which can't be imported here" in outcome.stderr
+        assert "BundleError: The model needs torchvision, which can't be imported" in outcome.stderr
 
 
 def test_a_detector_that_needs_no_part_of_torchvision_runs_without_it(

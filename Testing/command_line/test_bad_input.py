@@ -173,9 +173,9 @@ class TestBundles:
     def test_another_task(self, refused, scan, own) -> None:
         metadata = own / "configs" / "metadata.json"
         metadata.write_text(
-            metadata.read_text().replace('"segmentation"', '"classes"').replace("segmentation", "classification")
+            metadata.read_text().replace('"segmentation"', '"image"').replace("segmentation", "registration")
         )
-        assert "classification" in refused(scan, "--model", own)
+        assert "is for registration" in refused(scan, "--model", own)
 
 
 class TestOptions:

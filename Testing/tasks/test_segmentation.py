@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from DeepImagingLib.errors import InputError
+from DeepImagingLib.files.names import unique_ids
 from DeepImagingLib.phantoms.torso import Organ
 from DeepImagingLib.phantoms.torso_ct import name_of
-from DeepImagingLib.tasks.segmentation import channels_of, decode, unique_ids
+from DeepImagingLib.tasks.segmentation import channels_of, decode
 from DeepImagingLib.tasks.terminology import entries, look_up
 
 

@@ -1,0 +1,100 @@
+"""The heatmaps of a run: of each label asked for, over all that the network saw of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from DeepImagingLib.explain.heatmaps import heatmap
+from DeepImagingLib.explain.mapping import to_input
+from DeepImagingLib.explain.randomised import FixedWeightsError, depends_on_weights
+from DeepImagingLib.inference.classify import prepared
+from DeepImagingLib.inference.predict import told_plainly
+from DeepImagingLib.results import Heatmap
+from DeepImagingLib.tasks.classification import channels_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from DeepImagingLib.bundles import Bundle, Pipeline
+    from DeepImagingLib.inference.classify import Said
+    from DeepImagingLib.inference.progress import Monitor
+    from DeepImagingLib.options import Options
+
+PATCHES = "patches"
+"""The method of a map that holds each patch's probability."""
+QUICK = ("gradcam", "gradcam++")
+DRAWS = 3
+"""Random networks that a map which is made quickly is compared with; others are with one."""
+
+
+@dataclass(frozen=True)
+class Explaining:
+    """What heatmaps are made of.
+
+    Attributes:
+        bundle, pipeline, device: That the run was made with.
+        said: What came of it.
+        options: Labels, method and layer.
+        monitor: Told of each map.
+    """
+
+    bundle: Bundle
+    pipeline: Pipeline
+    device: torch.device
+    said: Said
+    options: Options
+    monitor: Monitor
+
+    def heatmaps(self, probabilities: Sequence[float]) -> tuple[Heatmap, ...]:
+        """Return those that were asked for; of a picture cut into patches always their probabilities instead.
+
+        Args:
+            probabilities: Of each label, to find the top one.
+
+        Returns:
+            Their values are (I, J, K) in the grid that the network was given, K = 1 of a picture.
+
+        Raises:
+            InputError: There is no such label or layer, or the method can't explain this network.
+            CancelledError: The monitor was told to stop.
+        """
+        said = self.said
+        channels = channels_of(self.options.heatmaps, said.names, probabilities)
+        if said.parts.patch:
+            shown = channels or range(len(said.names))
+            return tuple(Heatmap(said.names[n], PATCHES, said.parts.map_of(said.probabilities[:, n])) for n in shown)
+        with told_plainly(self.bundle, self.device):
+            return tuple(self._heatmap(channel) for channel in channels)
+
+    def _heatmap(self, channel: int) -> Heatmap:
+        name, options = self.said.names[channel], self.options
+        with self.monitor.stage(f"Heatmap of {name}"):
+            values = np.concatenate([self._plane(channel, number) for number in range(len(self.said.parts))], axis=2)
+        with self.monitor.stage("Trying random weights"):
+            return Heatmap(name, options.method, values, options.layer, self._sameness(channel))
+
+    def _plane(self, channel: int, number: int) -> npt.NDArray[np.float32]:
+        """Return the map (I, J, K) of a label in one part of the input."""
+        parts, options = self.said.parts, self.options
+        monitor = self.monitor.part(number, len(parts))
+        image = prepared(self.bundle, self.pipeline, parts, number, monitor)
+        made = heatmap(self.pipeline.network, image, channel, options.method, options.layer or None, monitor)
+        return to_input(made, next(iter(parts[number].values())))
+
+    def _sameness(self, channel: int) -> float | None:
+        """Return how alike the most probable part's map is to those of random weights; None where these are fixed."""
+        number = int(self.said.probabilities[:, channel].argmax())
+        image = prepared(self.bundle, self.pipeline, self.said.parts, number, self.monitor)
+        method, layer = self.options.method, self.options.layer or None
+        draws = DRAWS if method in QUICK else 1
+        try:
+            return depends_on_weights(
+                self.pipeline.network, image, channel, method, layer, draws=draws, monitor=self.monitor
+            )
+        except FixedWeightsError:
+            return None

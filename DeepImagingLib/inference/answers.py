@@ -1,0 +1,110 @@
+"""What a classifier's last numbers mean, as the bundle's own post-processing says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from DeepImagingLib.errors import BundleError
+
+if TYPE_CHECKING:
+    import torch
+    from monai.transforms import Compose
+
+Numbers = npt.NDArray[np.float64]
+
+THRESHOLD = 0.5
+"""From which probability a label counts as found where the bundle says nothing."""
+CONVERSIONS = ("EnsureTyped", "ToTensord", "ToNumpyd", "CastToTyped", "ToDeviced", "Identityd")
+"""Steps that leave the numbers as they are."""
+SUMS_TO_ONE = 1e-3
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How to read a network's outputs.
+
+    Attributes:
+        activations: MONAI's transforms from outputs to probabilities, in their order.
+        key: Under which they take them.
+        exclusive: True where the labels exclude each other.
+        threshold: Of every label.
+    """
+
+    activations: tuple[Any, ...]
+    key: str
+    exclusive: bool
+    threshold: float = THRESHOLD
+
+    def probabilities(self, outputs: torch.Tensor) -> Numbers:
+        """Return (N, labels) probabilities of outputs (N, labels), each item by itself as MONAI's evaluators do."""
+        return np.stack([self._row(row) for row in outputs.detach().float().cpu()])
+
+    def _row(self, row: torch.Tensor) -> Numbers:
+        import torch
+
+        data: Any = {self.key: row}
+        for step in self.activations:
+            data = step(data)
+        told = torch.as_tensor(data[self.key]).reshape(-1).double()
+        if not self.activations and not _sums_to_one(told):
+            told = torch.softmax(told, 0) if self.exclusive else torch.sigmoid(told)
+        return np.asarray(told.numpy())
+
+
+def _sums_to_one(values: torch.Tensor) -> bool:
+    return bool((values >= 0).all()) and abs(float(values.sum()) - 1) < SUMS_TO_ONE
+
+
+def read_answers(postprocessing: Compose, key: str, count: int) -> Answers:
+    """Return how a bundle's post-processing reads its network's outputs.
+
+    The first Activationsd makes probabilities of them, and the first AsDiscreted decides: an argmax is for labels that
+    exclude each other. Without an activation the road takes the one that fits.
+
+    Args:
+        postprocessing: The bundle's.
+        key: Of the prediction.
+        count: How many outputs there are.
+
+    Raises:
+        BundleError: There is a step in between that isn't known to keep one number a label.
+    """
+    activations: list[Any] = []
+    softmax: bool | None = None
+    for step in postprocessing.transforms:
+        name = type(step).__name__
+        if name == "AsDiscreted":
+            exclusive = bool(_setting(step, "argmax", key)) if softmax is None else softmax
+            threshold = _setting(step, "threshold", key)
+            return Answers(tuple(activations), key, exclusive, THRESHOLD if threshold is None else float(threshold))
+        if name == "Activationsd":
+            softmax = bool(_setting(step, "softmax", key))
+            activations.append(step)
+        elif name not in CONVERSIONS:
+            raise BundleError(f"The post-processing step {name} isn't one of a classifier; remove it from the bundle.")
+    return Answers(tuple(activations), key, count > 1 if softmax is None else softmax)
+
+
+def _setting(step: Any, name: str, key: str) -> Any:
+    """Return a step's setting for one of its keys."""
+    values = dict(zip(step.keys, getattr(step, name), strict=False))
+    return values.get(key)
+
+
+def label_names(labels: Mapping[int, str], count: int, bundle: str) -> tuple[str, ...]:
+    """Return the names of a network's outputs.
+
+    Raises:
+        BundleError: The metadata name another number of labels.
+    """
+    if labels and sorted(labels) != list(range(count)):
+        raise BundleError(
+            f"The metadata of {bundle!r} name {len(labels)} labels, but its network answers with {count} numbers; "
+            "mend `channel_def`."
+        )
+    return tuple(labels.get(n, f"label {n}") for n in range(count))

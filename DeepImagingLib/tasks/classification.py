@@ -1,0 +1,57 @@
+"""Classification: from rows of probabilities to one answer, and which labels count as found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from DeepImagingLib.errors import InputError
+
+Numbers = npt.NDArray[np.float64]
+
+TOP = "top"
+ALL = "all"
+THRESHOLDS = "thresholds"
+"""Key of the metadata: label → probability from which on it counts as found. No key of MONAI's."""
+
+
+def overall(rows: Numbers, exclusive: bool) -> tuple[float, ...]:
+    """Return one probability a label of rows (N, labels), each of a slice or patch.
+
+    A finding in one of them is a finding, so that the highest counts; labels that exclude each other share the whole,
+    so that their mean counts.
+    """
+    return tuple(float(value) for value in (rows.mean(axis=0) if exclusive else rows.max(axis=0)))
+
+
+def by_slice(rows: Numbers, count: int, roi: tuple[tuple[int, int], ...] | None) -> Numbers:
+    """Return (count, labels) probabilities of slices, NaN outside of the region that the rows are of."""
+    first = roi[2][0] if roi and len(roi) == 3 else 0
+    told = np.full((count, rows.shape[1]), np.nan)
+    told[first : first + len(rows)] = rows
+    return told
+
+
+def thresholds(metadata: Mapping[str, Any], names: Sequence[str], usual: float) -> tuple[float, ...]:
+    """Return the probability from which each label counts as found: the metadata's, or the usual one."""
+    told = metadata.get(THRESHOLDS)
+    own = told if isinstance(told, Mapping) else {}
+    return tuple(float(own[n]) if isinstance(own.get(n), (int, float)) and 0 <= own[n] <= 1 else usual for n in names)
+
+
+def channels_of(asked: Sequence[str], names: Sequence[str], probabilities: Sequence[float]) -> tuple[int, ...]:
+    """Return the numbers of the labels asked for by name; ("top",) is the most probable one, ("all",) is every one.
+
+    Raises:
+        InputError: There is no such label.
+    """
+    if tuple(asked) == (TOP,) and TOP not in names:
+        return (int(np.argmax(probabilities)),)
+    if tuple(asked) == (ALL,) and ALL not in names:
+        return tuple(range(len(names)))
+    if unknown := [name for name in asked if name not in names]:
+        raise InputError(f"The model has no label {unknown[0]!r}; it has {', '.join(names)}.")
+    return tuple(names.index(name) for name in asked)

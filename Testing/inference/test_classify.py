@@ -1,0 +1,234 @@
+"""Classifiers by the road, beside what MONAI's own parser and transforms make of the same bundle and file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from DeepImagingLib.bundles import load_bundle
+from DeepImagingLib.errors import BundleError, InputError, MemoryLimitError, TrustError
+from DeepImagingLib.files import as_image
+from DeepImagingLib.options import Options
+from DeepImagingLib.results import Classification
+from DeepImagingLib.road import plan, run
+from Testing.bundles import make_classifiers as make
+
+CPU = Options(device="cpu")
+FLAT = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def write_png(path: Path, shape: tuple[int, ...] = (80, 61, 3), seed: int = 0) -> Path:
+    """Write a picture of smooth blobs, rows first."""
+    import SimpleITK as sitk
+
+    rng = np.random.default_rng(seed)
+    rough = rng.integers(0, 256, (6, 6, *shape[2:])).astype(np.float32)
+    wide = torch.nn.functional.interpolate(
+        torch.from_numpy(np.atleast_3d(rough)).permute(2, 0, 1)[None], shape[:2], mode="bilinear"
+    )
+    pixels = wide[0].permute(1, 2, 0).numpy().astype(np.uint8)
+    sitk.WriteImage(sitk.GetImageFromArray(pixels.squeeze(), isVector=len(shape) == 3), str(path))
+    return path
+
+
+def by_monai(folder: Path, **images: Path) -> torch.Tensor:
+    """Return what MONAI's own steps give: probabilities, or outputs where the bundle has no activation."""
+    from monai.bundle import ConfigParser
+
+    config = json.loads((folder / "configs" / "inference.json").read_text())
+    config["network_def"].pop("pretrained", None)
+    config["postprocessing"]["transforms"] = [
+        step
+        for step in config["postprocessing"]["transforms"]
+        if not step["_target_"].startswith(("AsDiscrete", "Save"))
+    ]
+    config["device"] = "cpu"
+    parser = ConfigParser(config)
+    data = parser.get_parsed_content("preprocessing")({key: str(path) for key, path in images.items()})
+    network = make.network_of(config["network_def"])
+    network.load_state_dict(torch.load(folder / "models" / "model.pt", weights_only=True))
+    with torch.no_grad():
+        answer = parser.get_parsed_content("inferer")(data["image"][None].float(), network)
+    told = parser.get_parsed_content("postprocessing")({"pred": answer[0].flatten()})
+    return torch.as_tensor(told["pred"])
+
+
+def classified(folder: Path, images: object, options: Options = CPU) -> Classification:
+    result = run(folder, images, options)  # type: ignore[arg-type]  # a path, or several by name
+    assert isinstance(result, Classification)
+    return result
+
+
+class TestBundlesOfTheZoo:
+    """What is odd in them is the road's business, and their numbers are MONAI's."""
+
+    def test_one_of_torchvisions_gets_its_own_weights_and_nothing_is_downloaded(self, tmp_path: Path) -> None:
+        folder = make.write_breast_density_like(tmp_path / "density")
+        picture = write_png(tmp_path / "a.png")
+        result = classified(folder, picture)
+        assert np.allclose(result.probabilities, by_monai(folder, image=picture), atol=1e-5)
+        assert (result.labels, result.exclusive) == (("A", "B", "C", "D"), False)
+        assert result.provenance is not None
+        assert any("nothing is downloaded" in note for note in result.provenance.notes)
+
+    def test_an_argmax_without_an_activation_is_a_softmax(self, tmp_path: Path) -> None:
+        folder = make.write_endoscopy_like(tmp_path / "endoscopy")
+        picture = write_png(tmp_path / "a.png")
+        result = classified(folder, picture)
+        assert np.allclose(result.probabilities, torch.softmax(by_monai(folder, image=picture), 0), atol=1e-5)
+        assert result.exclusive
+        assert result.found == (result.labels[int(np.argmax(result.probabilities))],)
+
+    def test_a_mask_goes_behind_the_colours(self, tmp_path: Path) -> None:
+        folder = make.write_nuclei_like(tmp_path / "nuclei")
+        picture, mask = write_png(tmp_path / "a.png"), write_png(tmp_path / "m.png", (80, 61))
+        result = classified(folder, {"image": picture, "label": mask})
+        assert np.allclose(result.probabilities, by_monai(folder, image=picture, label=mask), atol=1e-5)
+        assert sum(result.probabilities) == pytest.approx(1)
+
+    def test_large_pictures_become_a_map_of_their_patches(self, tmp_path: Path) -> None:
+        folder = make.write_tumor_like(tmp_path / "tumor")
+        picture = write_png(tmp_path / "a.png", (150, 130, 3))
+        result = classified(folder, picture)
+        (heat,) = result.heatmaps
+        assert (heat.label, heat.method, heat.values.shape) == ("metastasis", "patches", (130, 150, 1))
+        corner = write_png(tmp_path / "b.png", (64, 64, 3))
+        import SimpleITK as sitk
+
+        sitk.WriteImage(sitk.ReadImage(str(picture))[:64, :64], str(corner))
+        assert heat.values[0, 0, 0] == pytest.approx(float(by_monai(folder, image=corner)), abs=1e-5)
+        assert result.probabilities[0] >= heat.values.max() - 1e-6
+
+    def test_a_volume_is_seen_whole(self, tmp_path: Path) -> None:
+        import nibabel
+
+        folder = make.write_volume_classifier(tmp_path / "volume")
+        voxels = np.random.default_rng(0).normal(size=(40, 36, 20)).astype(np.float32)
+        path = tmp_path / "a.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(voxels, np.diag([1.5, -1.0, 2.0, 1.0])), path)
+        result = classified(folder, path)
+        assert np.allclose(result.probabilities, by_monai(folder, image=path), atol=1e-5)
+        assert result.shape == (40, 36, 20)
+
+
+@pytest.fixture(scope="module")
+def endoscopy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make.write_endoscopy_like(tmp_path_factory.mktemp("made") / "endoscopy")
+
+
+def picture(channels: int = 3, shape: tuple[int, ...] = (40, 40)) -> object:
+    values = np.random.default_rng(0).integers(0, 256, (channels, *shape)).astype(np.float32)
+    return as_image(values, FLAT)
+
+
+class TestInputs:
+    """What a network takes, and what is told where it gets something else."""
+
+    def test_a_volume_is_seen_slice_by_slice(self, endoscopy: Path) -> None:
+        volume = picture(3, (40, 40, 5))
+        result = classified(endoscopy, volume)
+        assert result.slices is not None and result.slices.shape == (5, 2)
+        alone = classified(endoscopy, as_image(volume.numpy()[..., 2], FLAT))  # type: ignore[attr-defined]
+        assert np.allclose(result.slices[2], alone.probabilities, atol=1e-5)
+        assert np.allclose(result.probabilities, result.slices.mean(axis=0))
+        part = classified(endoscopy, volume, Options(device="cpu", roi=((0, 40), (0, 40), (2, 3))))
+        assert part.slices is not None
+        assert np.isnan(part.slices[[0, 1, 3, 4]]).all()
+        assert np.allclose(part.slices[2], alone.probabilities, atol=1e-5)
+
+    def test_grey_is_repeated_and_said(self, endoscopy: Path) -> None:
+        grey = picture(1)
+        result = classified(endoscopy, grey)
+        assert result.provenance is not None
+        assert any("grey" in note for note in result.provenance.notes)
+        same = as_image(np.repeat(grey.numpy(), 3, axis=0), FLAT)  # type: ignore[attr-defined]
+        assert classified(endoscopy, same).probabilities == result.probabilities
+
+    @pytest.mark.parametrize(
+        ("image", "words"),
+        [
+            (lambda: picture(2), "has 2 channels, but the model takes 3"),
+            (lambda: picture(3, (1, 1)), "1 × 1 pixels, too few"),
+            (lambda: as_image(np.full((3, 40, 40), 7.0, np.float32), FLAT), "7 everywhere"),
+            (lambda: as_image(np.full((3, 40, 40), np.nan, np.float32), FLAT), "not numbers"),
+            (lambda: as_image(np.ones((3, 40, 40), np.float32), np.diag([0.0, 1, 1, 1])), "spacing"),
+        ],
+    )
+    def test_what_makes_no_sense_is_refused(self, endoscopy: Path, image: Callable[[], object], words: str) -> None:
+        with pytest.raises(InputError, match=words):
+            classified(endoscopy, image())
+
+    def test_what_does_not_fit_is_refused_with_numbers(self, endoscopy: Path) -> None:
+        huge = as_image(np.broadcast_to(np.arange(3500, dtype=np.float32), (3, 3000, 3500)), FLAT)
+        with pytest.raises(MemoryLimitError, match=r"3000 × 3500 voxels needs 0\.4 GB"):
+            classified(endoscopy, huge, Options(device="cpu", memory_limit=64 << 20))
+
+    def test_a_plan_tells_how_much_is_seen(self, endoscopy: Path) -> None:
+        assert plan(endoscopy, picture(3, (40, 40, 5)), CPU).sentence == "5 slices on cpu, 5 at once."
+
+    @pytest.mark.parametrize("options", [Options(tta="i"), Options(probabilities=("all",))])
+    def test_options_of_other_tasks_are_refused(self, endoscopy: Path, options: Options) -> None:
+        with pytest.raises(InputError, match="Classifiers have no"):
+            classified(endoscopy, picture(), options)
+
+    def test_an_unknown_label_has_no_heatmap(self, endoscopy: Path) -> None:
+        with pytest.raises(InputError, match="no label 'liver'; it has in body, out body"):
+            classified(endoscopy, picture(), Options(device="cpu", heatmaps=("liver",)))
+
+
+class TestBrokenBundles:
+    """A sentence says what is wrong in them."""
+
+    def test_labels_that_do_not_fit_the_head(self, endoscopy: Path, tmp_path: Path) -> None:
+        folder = make.write_endoscopy_like(tmp_path / "three")
+        path = folder / "configs" / "metadata.json"
+        told = json.loads(path.read_text())
+        told["network_data_format"]["outputs"]["pred"]["channel_def"]["2"] = "other"
+        path.write_text(json.dumps(told))
+        with pytest.raises(BundleError, match="name 3 labels, but its network answers with 2 numbers"):
+            classified(folder, picture())
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("model_name", "get_model"), ("progress", True), ("weights_backbone", "DEFAULT")]
+    )
+    def test_torchvision_is_asked_for_nothing_else(self, tmp_path: Path, name: str, value: object) -> None:
+        folder = make.write_breast_density_like(tmp_path / "density")
+        path = folder / "configs" / "inference.json"
+        config = json.loads(path.read_text())
+        config["network_def"][name] = value
+        path.write_text(json.dumps(config))
+        with pytest.raises(TrustError, match="which is not on the list"):
+            load_bundle(folder)
+
+    def test_weights_of_a_backbone_are_never_fetched(self, tmp_path: Path) -> None:
+        folder = make.write_breast_density_like(tmp_path / "density")
+        path = folder / "configs" / "inference.json"
+        config = json.loads(path.read_text())
+        config["network_def"]["weights"] = "DEFAULT"
+        path.write_text(json.dumps(config))
+        assert any("`weights` of TorchVisionFCModel was dropped" in note for note in load_bundle(folder).notes)
+        assert len(classified(folder, picture()).labels) == 4
+
+
+class TestHeatmaps:
+    """What the network saw, in the input's own geometry."""
+
+    def test_come_with_the_result_for_each_slice(self, endoscopy: Path) -> None:
+        options = Options(device="cpu", heatmaps=("top",))
+        result = classified(endoscopy, picture(3, (40, 40, 3)), options)
+        (heat,) = result.heatmaps
+        assert heat.label == result.found[0]
+        assert heat.values.shape == (40, 40, 3)
+        assert all(np.ptp(heat.values[..., k]) > 0 for k in range(3))
+
+    def test_stay_within_the_region(self, endoscopy: Path) -> None:
+        options = Options(device="cpu", heatmaps=("out body",), method="occlusion", roi=((8, 40), (0, 32), (0, 1)))
+        (heat,) = classified(endoscopy, picture(), options).heatmaps
+        assert (heat.label, heat.method) == ("out body", "occlusion")
+        assert not heat.values[:8].any() and not heat.values[:, 32:].any()
+        assert heat.values[8:, :32].any()
