@@ -12,8 +12,10 @@ from DeepImagingLib import scene
 from DeepImagingLib.scene import Finding, Review
 from DeepImagingPanel.finding_files import fileKinds, save
 from DeepImagingPanel.findings_table import FindingsTable
-from DeepImagingPanel.probability_view import ProbabilityView
-from DeepImagingPanel.result_frame import ResultFrame, setQuietly
+from DeepImagingPanel.overlay_view import OverlayView
+from DeepImagingPanel.quietly import setQuietly
+from DeepImagingPanel.result_frame import ResultFrame
+from DeepImagingPanel.table_text import asText
 
 
 class FindingsSection(ResultFrame):
@@ -25,7 +27,7 @@ class FindingsSection(ResultFrame):
         super().__init__(parent)
         ui = self.ui
         self._table = FindingsTable(ui.findingsView, self._goTo)
-        self._overlay = ProbabilityView(ui.overlayLabel, ui.overlaySelector)
+        self._overlay = OverlayView(ui)
         ui.thresholdSlider.connect("valueChanged(double)", self._onThreshold)
         ui.copyButton.connect("clicked()", self.copy)
         self._addKey(qt.QKeySequence(qt.QKeySequence.Copy), self.copy, qt.Qt.WidgetWithChildrenShortcut)
@@ -66,7 +68,7 @@ class FindingsSection(ResultFrame):
     def copy(self) -> None:
         """Put the table on the clipboard as text with tabs, as spreadsheets take it."""
         if self.node is not None:
-            qt.QApplication.clipboard().setText(_asText(self.node.GetTable()))
+            qt.QApplication.clipboard().setText(asText(self.node.GetTable()))
 
     def _addKey(self, keys: Any, action: Any, context: Any) -> None:
         shortcut = qt.QShortcut(self)
@@ -105,10 +107,3 @@ def _counted(shown: int, every: int) -> str:
     if not shown:
         return _("No finding has this score; there are {count} with a lower one.").format(count=every)
     return _("{shown} of {count} findings are shown.").format(shown=shown, count=every)
-
-
-def _asText(table: Any) -> str:
-    rows = [[table.GetColumnName(column) for column in range(table.GetNumberOfColumns())]]
-    for row in range(table.GetNumberOfRows()):
-        rows.append([table.GetValue(row, column).ToString() for column in range(table.GetNumberOfColumns())])
-    return "".join("\t".join(row) + "\n" for row in rows)

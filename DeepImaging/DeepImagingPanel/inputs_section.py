@@ -19,10 +19,18 @@ ROLE = "input{number}"
 
 
 class InputsSection:
-    """The first selector comes from the .ui file and is the parameter `inputVolume`; further ones are made here."""
+    """The first selector comes from the .ui file and is the parameter `inputVolume`; further ones are made here.
 
-    def __init__(self, ui: Any, changed: Callable[[], None]) -> None:
+    Args:
+        ui: The panel's named widgets.
+        changed: Called when a further input was chosen.
+        kinds: Class names of the volumes that can be chosen.
+    """
+
+    def __init__(self, ui: Any, changed: Callable[[], None], kinds: Sequence[str] = (VOLUME,)) -> None:
         self._ui = ui
+        self._kinds = list(kinds)
+        ui.inputSelector.nodeTypes = self._kinds
         self._changed = changed
         self._rows: list[tuple[Any, Any]] = [(ui.inputLabel, ui.inputSelector)]
         self._channels: tuple[str, ...] = ("",)
@@ -56,7 +64,9 @@ class InputsSection:
         if self._parameters is None:
             return
         volumes = slicer.util.getNodesByClass(VOLUME)
-        there = [v for v in volumes if v.GetClassName() == VOLUME and v.GetNodeReferenceID(RESULT_REFERENCE) is None]
+        there = [
+            v for v in volumes if v.GetClassName() in self._kinds and v.GetNodeReferenceID(RESULT_REFERENCE) is None
+        ]
         chosen = self._nodes()
         matched = match(self._channels, [node.GetName() or "" for node in there])
         found = [there[matched[name]] if name in matched else None for name in self._channels]
@@ -103,7 +113,7 @@ class InputsSection:
         number = len(self._rows)
         selector = slicer.qMRMLNodeComboBox()
         selector.objectName = f"inputSelector{number + 1}"
-        selector.nodeTypes = [VOLUME]
+        selector.nodeTypes = self._kinds
         selector.showChildNodeTypes = selector.addEnabled = selector.removeEnabled = False
         selector.noneEnabled = True
         selector.noneDisplay = self._ui.inputSelector.noneDisplay

@@ -17,6 +17,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
+from DeepImagingLib.bundles.card import Card
 from DeepImagingLib.errors import DeepImagingError
 from DeepImagingLib.hosts import Handle, State
 from DeepImagingLib.hosts.errands import MakePhantom
@@ -24,7 +25,7 @@ from DeepImagingLib.scene import fitness
 from DeepImagingLib.scene.region import region as voxelsOfRegion
 from DeepImagingLib.tasks.segmentation import ALL
 from DeepImagingPanel import runner, sample
-from DeepImagingPanel.inputs_section import InputsSection
+from DeepImagingPanel.inputs_section import VOLUME, InputsSection
 from DeepImagingPanel.install_section import InstallSection
 from DeepImagingPanel.logic import PanelLogic
 from DeepImagingPanel.memory_check import MemoryCheck
@@ -55,6 +56,8 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         task: Which models it lists, as `Bundle.task`.
         given: Name of the parameter that the logic's `show` is given beside the answer.
         sampleModel: Name of the shipped model that is tried on a made scan; "" where there is none.
+        inputKinds: Class names of the volumes it takes.
+        anyDimensions: Whether pictures and volumes can be given to every model.
         Logic: The module's logic.
     """
 
@@ -62,6 +65,8 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     task = ""
     given = "output"
     sampleModel = sample.MODEL
+    inputKinds: tuple[str, ...] = (VOLUME,)
+    anyDimensions = False
     Logic = PanelLogic
 
     def __init__(self, parent: Any = None) -> None:
@@ -81,7 +86,7 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._entered = True
         self._shown: Any = None
         self._load()
-        self.inputs = InputsSection(self.ui, self.refresh)
+        self.inputs = InputsSection(self.ui, self.refresh, self.inputKinds)
         self.install = InstallSection(self.ui, self.refresh)
         self.models = ModelSection(self.ui, self.task, self._chooseModel)
         self.probabilities = ProbabilityChoice(self.ui.probabilitySelector, self._chooseProbability)
@@ -232,6 +237,10 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         panel.setMRMLScene(slicer.mrmlScene)
         _chainFocus(panel)
 
+    def inputsOf(self, card: Card) -> tuple[str, ...]:
+        """Return the names of the images to ask for."""
+        return card.channels
+
     def makeResultSection(self) -> ResultFrame:
         """Return what shows a result."""
         return ResultSection()
@@ -309,7 +318,7 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         name = self._parameterNode.model
         if self.models.card is None or self.models.card.name != name:
             self.models.select(name)
-            if self.inputs.setChannels(self.models.card.channels if self.models.card else ("",)):
+            if self.inputs.setChannels(self.inputsOf(self.models.card) if self.models.card else ("",)):
                 self.inputs.fill(True)
                 _chainFocus(self.ui.inputsCollapsibleButton)
         labels = self.models.card.finds if self.models.card else ()
@@ -346,7 +355,8 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return _("The model {name} is not on this computer; add it, or choose another.").format(name=missing)
         if self.models.reason():
             return self.models.reason()
-        if problem := fitness.problem(volumes, takes_volume=self.models.card.takes_volume):
+        takesVolume = None if self.anyDimensions else self.models.card.takes_volume
+        if problem := fitness.problem(volumes, takes_volume=takesVolume):
             return problem
         try:
             if self._parameterNode.region is not None:

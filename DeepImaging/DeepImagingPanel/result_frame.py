@@ -15,9 +15,9 @@ from slicer.i18n import tr as _
 from DeepImagingLib import scene
 from DeepImagingLib.errors import DeepImagingError
 from DeepImagingPanel import stored_result as stored
+from DeepImagingPanel.layouts import load, loadInto
 from DeepImagingPanel.provenance_view import ProvenanceView
 
-LAYOUTS = Path(__file__).parent / "UI"
 ICON_PIXELS = 20
 
 
@@ -106,14 +106,12 @@ class ResultFrame(qt.QWidget):
         self.ui.messageFrame.visible = bool(trouble)
 
     def _load(self) -> None:
-        frame = slicer.util.loadUI(str(LAYOUTS / "ResultFrame.ui"))
-        content = slicer.util.loadUI(str(LAYOUTS / self.content))
+        frame = load("ResultFrame.ui")
         layout = qt.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(frame)
         self.ui = slicer.util.childWidgetVariables(frame)
-        self.ui.contentPlace.addWidget(content)
-        self.ui.__dict__.update(slicer.util.childWidgetVariables(content).__dict__)
+        loadInto(self.ui, self.ui.contentPlace, self.content)
 
     def _setUpIcons(self) -> None:
         for label, icon in (
@@ -166,10 +164,3 @@ class ResultFrame(qt.QWidget):
         except (DeepImagingError, OSError) as error:
             logging.getLogger(__name__).info("Saving a result failed.", exc_info=True)
             self.tell(str(error))
-
-
-def setQuietly(widget: Any, name: str, value: Any) -> None:
-    """Set a widget's property without its signals: the change came from the scene."""
-    blocked = widget.blockSignals(True)
-    setattr(widget, name, value)
-    widget.blockSignals(blocked)

@@ -10,9 +10,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from DeepImagingPanel import stored_result as stored
-from DeepImagingPanel.probability_view import ProbabilityView
+from DeepImagingPanel.overlay_view import OverlayView
+from DeepImagingPanel.quietly import setQuietly
 from DeepImagingPanel.result_files import fileKinds, save
-from DeepImagingPanel.result_frame import ResultFrame, setQuietly
+from DeepImagingPanel.result_frame import ResultFrame
 from DeepImagingPanel.segment_table import SegmentTable
 from DeepImagingPanel.surface_maker import SurfaceMaker
 
@@ -30,7 +31,7 @@ class ResultSection(ResultFrame):
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self._table = SegmentTable(self.ui.segmentsView)
-        self._probabilities = ProbabilityView(self.ui.overlayLabel, self.ui.overlaySelector)
+        self._probabilities = OverlayView(self.ui)
         self._surfaces = SurfaceMaker(self._onSurface, self._onSurfacesEnd)
         self.ui.showEmptyCheckBox.connect("toggled(bool)", self._table.showEmpty)
         self.ui.copyButton.connect("clicked()", self._table.copy)

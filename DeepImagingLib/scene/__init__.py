@@ -5,6 +5,17 @@ Widgets don't live here.
 """
 
 from DeepImagingLib.scene.anatomy import anatomy_of
+from DeepImagingLib.scene.class_sheet import write_class_picture
+from DeepImagingLib.scene.classifications import (
+    INDEPENDENT_WORDS,
+    ShownHeatmap,
+    add_heatmaps,
+    classification_of,
+    image_of,
+    is_independent,
+    show_classes,
+    shown_heatmaps,
+)
 from DeepImagingLib.scene.contact_sheet import write_sheet
 from DeepImagingLib.scene.detections import (
     Finding,
@@ -16,9 +27,9 @@ from DeepImagingLib.scene.detections import (
     show_findings,
     threshold_of,
 )
-from DeepImagingLib.scene.export import DetectionsExport, ResultExport
+from DeepImagingLib.scene.export import ClassificationExport, DetectionsExport, ResultExport
 from DeepImagingLib.scene.host import available, host
-from DeepImagingLib.scene.jump import jump
+from DeepImagingLib.scene.jump import jump, jump_to_slice
 from DeepImagingLib.scene.labelled import (
     case_files,
     drafts,
@@ -32,32 +43,45 @@ from DeepImagingLib.scene.labelled import (
     write_list,
 )
 from DeepImagingLib.scene.markups_file import write_markups
+from DeepImagingLib.scene.overlays import lay_over, scale_of, see_from, seen_from, slice_composites
 from DeepImagingLib.scene.region import region
 from DeepImagingLib.scene.removal import probability_volumes, remove
 from DeepImagingLib.scene.saving import export_segmentation
+from DeepImagingLib.scene.scales import fit_scale
 from DeepImagingLib.scene.segmentations import show
+from DeepImagingLib.scene.shown_slice import shown_slice
 from DeepImagingLib.scene.state import VolumeState, changed_since, state_of
 from DeepImagingLib.scene.surfaces import surfaces
 from DeepImagingLib.scene.volumes import add_volume, read, voxels
 
 __all__ = [
+    "ClassificationExport",
     "DetectionsExport",
     "Finding",
+    "INDEPENDENT_WORDS",
     "ResultExport",
     "Review",
+    "ShownHeatmap",
     "VolumeState",
+    "add_heatmaps",
     "add_volume",
     "anatomy_of",
     "available",
     "case_files",
     "changed_since",
+    "classification_of",
     "drafts",
     "detections_of",
     "export_segmentation",
     "findings",
+    "fit_scale",
     "host",
+    "image_of",
+    "is_independent",
     "learn_from",
     "jump",
+    "jump_to_slice",
+    "lay_over",
     "list_of",
     "outlines",
     "pairs",
@@ -65,12 +89,19 @@ __all__ = [
     "read",
     "region",
     "remove",
+    "scale_of",
     "scans",
+    "see_from",
+    "seen_from",
     "segment_names",
     "set_review",
     "set_threshold",
     "show",
+    "show_classes",
     "show_findings",
+    "shown_heatmaps",
+    "slice_composites",
+    "shown_slice",
     "stamp",
     "state_of",
     "surfaces",
@@ -78,5 +109,6 @@ __all__ = [
     "voxels",
     "write_markups",
     "write_sheet",
+    "write_class_picture",
     "write_list",
 ]

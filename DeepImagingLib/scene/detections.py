@@ -17,7 +17,7 @@ from DeepImagingLib.results import Detection, Detections, Provenance
 from DeepImagingLib.scene.anatomy import structures_of
 from DeepImagingLib.scene.findings_table import fill
 from DeepImagingLib.scene.folders import file_beside
-from DeepImagingLib.scene.probabilities import add_probabilities
+from DeepImagingLib.scene.overlays import Overlay, add_overlays
 from DeepImagingLib.scene.removal import (
     FINDING_REFERENCE,
     PROVENANCE_ATTRIBUTE,
@@ -98,7 +98,7 @@ def show_findings(result: Detections, reference: Any, *, name: str = "", anatomy
     shown = result.boxes[:MOST_SHOWN]
     places = [place(box.center, box.size, structures) for box in shown]
     local_from_world = np.asarray(np.linalg.inv(world_from_local(reference)), np.float64)
-    images = {f"{label} score": as_image_data(values) for label, values in result.heatmap.items()}
+    scores = [Overlay(f"{label} score", as_image_data(values)) for label, values in result.heatmap.items()]
     scene = reference.GetScene()
     with _batch(scene):
         table = scene.AddNewNodeByClass("vtkMRMLTableNode", name or f"{reference.GetName()} findings")
@@ -110,7 +110,7 @@ def show_findings(result: Detections, reference: Any, *, name: str = "", anatomy
             ]
             folder = result.provenance.bundle if result.provenance else "Findings"
             file_beside(reference, [table, *boxes], table.GetAttribute(RUN_ATTRIBUTE), folder)
-            add_probabilities(images, table, reference)
+            add_overlays(scores, table, reference)
             set_threshold(table, result.threshold)
         except BaseException:
             remove(table)

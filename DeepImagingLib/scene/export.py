@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 from DeepImagingLib.errors import OutputError
 from DeepImagingLib.files import as_image
-from DeepImagingLib.results import Detections, Segmentation
+from DeepImagingLib.results import Classification, Detections, Segmentation
 from DeepImagingLib.scene import overview, views
+from DeepImagingLib.scene.class_sheet import write_class_sheet
+from DeepImagingLib.scene.classifications import show_classes
 from DeepImagingLib.scene.contact_sheet import Told, write_contact_sheet
 from DeepImagingLib.scene.detections import findings, show_findings
 from DeepImagingLib.scene.jump import jump
@@ -155,6 +157,51 @@ class DetectionsExport:
         return write_contact_sheet(path, image, self._result, [Told(box) for box in self._result.findings])
 
 
+class ClassificationExport:
+    """Probabilities and heatmaps as a scene of its own and as a picture; made when first needed.
+
+    Args:
+        result: The classification.
+        images: Name to image (C, I, J, K), or a picture (C, I, J), as they were given to the run.
+        modality: "CT" shows the soft tissue window; else the window follows the voxels.
+    """
+
+    def __init__(self, result: Classification, images: Mapping[str, MetaTensor], modality: str = "") -> None:
+        self._result = result
+        self._given = images
+        self._is_ct = modality.upper() == "CT"
+
+    @cached_property
+    def _images(self) -> dict[str, MetaTensor]:
+        return {name: _displayable(image) for name, image in self._given.items()}
+
+    @cached_property
+    def _scene(self) -> Any:
+        """The application that holds the scene."""
+        from DeepImagingLib.scene.headless.application import HeadlessApplication
+
+        application = HeadlessApplication()
+        scene = application.mrmlScene()
+        volumes = [add_volume(scene, image, name) for name, image in self._images.items()]
+        for volume in volumes:
+            _set_window(volume, self._is_ct)
+        _set_up_views(scene, volumes[0], _middle(self._result))
+        show_classes(self._result, volumes[0])
+        return application
+
+    def write_mrb(self, path: Path) -> list[Path]:
+        """Write the scene for Slicer, a heatmap over the image; returns the files written.
+
+        Raises:
+            OutputError: Slicer's writer failed.
+        """
+        return _write_scene(self._scene, path)
+
+    def write_png(self, path: Path) -> list[Path]:
+        """Draw image, probabilities and heatmaps; it needs no scene. Returns the files written."""
+        return write_class_sheet(path, next(iter(self._images.values())).numpy(), self._result)
+
+
 def _write_scene(application: Any, path: Path) -> list[Path]:
     application.mrmlScene().SetURL(str(path))
     if not application.mrmlScene().WriteToMRB(str(path), None, None):
@@ -162,7 +209,7 @@ def _write_scene(application: Any, path: Path) -> list[Path]:
     return [path]
 
 
-def _middle(result: Detections) -> npt.NDArray[np.float64]:
+def _middle(result: Detections | Classification) -> npt.NDArray[np.float64]:
     return np.asarray((result.affine @ [*(np.array(result.shape) / 2), 1.0])[:3])
 
 

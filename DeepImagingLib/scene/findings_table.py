@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from DeepImagingLib.results import Detection
+from DeepImagingLib.scene.tables import as_table
 
 Row = tuple[int, Detection, str, str]
 """Rank, finding, place and review in words."""
@@ -19,16 +20,7 @@ def fill(table: Any, rows: Sequence[Row]) -> None:
     Centres are RAS in mm; diameters are those of the box along its edges that lie nearest to right–left, anterior–
     posterior and superior–inferior. What a bundle tells beyond that has columns of its own.
     """
-    import vtk
-
-    made = vtk.vtkTable()
-    for name, values in _columns(rows).items():
-        column = _array(values)
-        column.SetName(name)
-        for value in values:
-            column.InsertNextValue(value)
-        made.AddColumn(column)
-    table.SetAndObserveTable(made)
+    table.SetAndObserveTable(as_table(_columns(rows)))
 
 
 def _columns(rows: Sequence[Row]) -> dict[str, Sequence[Any]]:
@@ -46,13 +38,6 @@ def _columns(rows: Sequence[Row]) -> dict[str, Sequence[Any]]:
         "Review": [review for _, _, _, review in rows],
         **{name: [box.more.get(name, float("nan")) for box in boxes] for name in further},
     }
-
-
-def _array(values: Sequence[Any]) -> Any:
-    import vtk
-
-    kinds = {int: vtk.vtkIntArray, float: vtk.vtkDoubleArray}
-    return kinds[type(values[0])]() if values and type(values[0]) in kinds else vtk.vtkStringArray()
 
 
 def patient_diameters(box: Detection) -> tuple[float, float, float]:

@@ -29,8 +29,11 @@ class _Grid:
     affine: npt.NDArray[np.float64]
 
 
-def problem(volumes: Mapping[str, Any], *, takes_volume: bool = True) -> str:
-    """Return why a model can't run on these volume nodes, by input name; "" where it can."""
+def problem(volumes: Mapping[str, Any], *, takes_volume: bool | None = True) -> str:
+    """Return why a model can't run on these volume nodes, by input name; "" where it can.
+
+    `takes_volume` is None for a model that takes pictures and volumes.
+    """
     try:
         grids = {name: _checked(node, label_of(name, volumes), takes_volume) for name, node in volumes.items()}
         _check_distinct(volumes)
@@ -89,13 +92,14 @@ def _sample(volume_node: Any) -> tuple[float, float]:
     return _range(array[:: max(1, array.size // SAMPLE)])
 
 
-def _checked(node: Any, label: str, takes_volume: bool) -> _Grid:
+def _checked(node: Any, label: str, takes_volume: bool | None) -> _Grid:
     """Return the grid of a volume node; raises InputError where a model can't have it."""
     found = voxels(node)
     i, j, k = found.array.shape[2::-1]
     grid = _Grid((1, i, j, k), found.affine)
     checks.check_affine(found.affine, label)
-    checks.check_dimensions(grid, label, takes_volume)
+    if takes_volume is not None:
+        checks.check_dimensions(grid, label, takes_volume)
     low, high = _sample(node)
     if low == high and (low, high) == value_range(node):
         raise InputError(f"{label[:1].upper()}{label[1:]} is {low:g} everywhere; choose a volume with content.")

@@ -58,10 +58,11 @@ def compose(pictures: dict[str, Pixels], result: Segmentation, path: Path, plain
     figure.savefig(path, facecolor="black")
 
 
-def footer(provenance: Provenance | None, further: Sequence[str] = ()) -> str:
-    """Say what made the picture, since it will be passed on alone."""
+def footer(provenance: Provenance | None, further: Sequence[str] = (), sides: bool = True) -> str:
+    """Say what made the picture, since it will be passed on alone; `sides` where these are known."""
     made_by = f"{provenance.bundle} {provenance.version}" if provenance else "no model"
-    return " · ".join([made_by, "the patient's right is on the left", "not for clinical use", *further])
+    right = ["the patient's right is on the left"] if sides else []
+    return " · ".join([made_by, *right, "not for clinical use", *further])
 
 
 def _draw_panel(axes: Any, picture: Pixels, title: str, letters: str) -> None:
@@ -120,7 +121,7 @@ def draw_by_matplotlib(
     colors = _color_volume(result)
     pictures = {}
     for name in SLICE_AXES:
-        ijk, inside = _slice_indices(name, result.affine, voxels.shape, center)
+        ijk, inside = slice_indices(name, result.affine, voxels.shape, center)
         base = np.repeat(np.where(inside, grey[tuple(ijk)], 0)[..., None], 3, axis=-1)
         tint = colors[tuple(ijk)] * inside[..., None]
         marked = tint.any(axis=-1, keepdims=True)
@@ -138,7 +139,7 @@ def _color_volume(result: Segmentation) -> npt.NDArray[np.float32]:
     return colors
 
 
-def _slice_indices(
+def slice_indices(
     name: str,
     affine: npt.NDArray[np.float64],
     shape: tuple[int, ...],
@@ -172,7 +173,7 @@ def _projection(
     depths = np.linspace(-reach / 2, reach / 2, 160)
     for index, depth in enumerate(depths):  # from the back to the front, each plane over those behind it
         point = np.array([center[0], center[1] + depth, center[2]])
-        ijk, inside = _slice_indices("Green", affine, shape, point)
+        ijk, inside = slice_indices("Green", affine, shape, point)
         plane = colors[tuple(ijk)] * inside[..., None] * (0.35 + 0.65 * index / len(depths))
         picture = np.where(plane.any(axis=-1, keepdims=True), plane, picture)
     return np.asarray(255 * picture, dtype=np.uint8)

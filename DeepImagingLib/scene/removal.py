@@ -11,18 +11,21 @@ GROUP_TAG = "DeepImaging.Group"
 """Tag of a segment that is a union of others."""
 PROVENANCE_ATTRIBUTE = "DeepImaging.Provenance"
 RESULT_REFERENCE = "DeepImaging.Result"
-"""Role by which a probability volume names its segmentation, and a finding its table."""
+"""Role by which a probability volume names its segmentation, and a finding or a heatmap its table."""
 FINDING_REFERENCE = "DeepImaging.Findings"
 """Role by which a table names its findings."""
+PART_REFERENCE = "DeepImaging.Parts"
+"""Role by which a table names the further nodes that were made with it."""
 
 
 def remove(node: Any) -> None:
-    """Remove what the run made that this segmentation, or this table of findings, comes from.
+    """Remove what the run made that this segmentation, or this table of findings or probabilities, comes from.
 
     A segmentation that the run made goes, with its display and storage nodes, the other nodes of that run, and its
     folder in the subject hierarchy where nothing else is in it; copies of the segmentation stay. Of a segmentation
     that was there before, and was filled, the run's segments go; what is drawn into it since stays, and the node too.
-    Of a table, its findings go, and copies of them stay. The probability volumes go with either.
+    Of a table, its findings go, and its plot, and copies of them stay. The probability volumes and heatmaps go with
+    either.
     """
     scene = node.GetScene()
     if scene is None:
@@ -33,13 +36,13 @@ def remove(node: Any) -> None:
     if run is None:
         _remove_segments(node)
         return
-    for made in (node, *(finding_nodes(node) if node.IsA("vtkMRMLTableNode") else _others(node, run))):
+    for made in (node, *(_belonging(node) if node.IsA("vtkMRMLTableNode") else _others(node, run))):
         remove_node(made)
     _remove_folder(scene, run)
 
 
 def probability_volumes(result_node: Any) -> list[Any]:
-    """Return the probability volumes that were shown with a segmentation or a table, in the order of its labels."""
+    """Return the probability volumes, or heatmaps, that were shown with a segmentation or a table, in their order."""
     scene = result_node.GetScene()
     return [
         node
@@ -50,8 +53,21 @@ def probability_volumes(result_node: Any) -> list[Any]:
 
 def finding_nodes(table: Any) -> list[Any]:
     """Return the boxes of a table of findings that are still in the scene, in their order."""
-    count = table.GetNumberOfNodeReferences(FINDING_REFERENCE)
-    return [node for n in range(count) if (node := table.GetNthNodeReference(FINDING_REFERENCE, n)) is not None]
+    return _referenced(table, FINDING_REFERENCE)
+
+
+def part_nodes(table: Any) -> list[Any]:
+    """Return the further nodes that were made with a table and are still in the scene, in their order."""
+    return _referenced(table, PART_REFERENCE)
+
+
+def _referenced(table: Any, role: str) -> list[Any]:
+    count = table.GetNumberOfNodeReferences(role)
+    return [node for n in range(count) if (node := table.GetNthNodeReference(role, n)) is not None]
+
+
+def _belonging(table: Any) -> list[Any]:
+    return [*finding_nodes(table), *part_nodes(table)]
 
 
 def empty(segmentation_node: Any) -> None:
@@ -102,7 +118,8 @@ def remove_node(node: Any) -> None:
     scene = node.GetScene()
     displayable = node.IsA("vtkMRMLDisplayableNode")
     attached = [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes() if displayable else 0)]
-    attached += [node.GetNthStorageNode(i) for i in range(node.GetNumberOfStorageNodes())]
+    storable = node.IsA("vtkMRMLStorableNode")
+    attached += [node.GetNthStorageNode(i) for i in range(node.GetNumberOfStorageNodes() if storable else 0)]
     hierarchy = _hierarchy(scene)
     item = hierarchy.GetItemByDataNode(node) if hierarchy is not None else 0
     if item:

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from DeepImagingLib.errors import InputError, OutputError
 from DeepImagingLib.files import failed_writing, staged, write_nifti
+from DeepImagingLib.files.names import unique_ids
 from DeepImagingLib.results import Segmentation
 from DeepImagingLib.scene.removal import GROUP_TAG
 from DeepImagingLib.scene.volumes import as_array, as_matrix, kji_array, world_from_local
-from DeepImagingLib.tasks.segmentation import unique_ids
 
 HEADER = "DeepImaging output. SPACE=LPS"  # by this word Slicer knows the axes of a mesh when it loads it
 

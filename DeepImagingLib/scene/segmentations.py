@@ -11,7 +11,7 @@ from DeepImagingLib.errors import InputError
 from DeepImagingLib.files.write import terminology_tag
 from DeepImagingLib.results import Segment, Segmentation
 from DeepImagingLib.scene.folders import file_beside
-from DeepImagingLib.scene.probabilities import add_probabilities, probability_images
+from DeepImagingLib.scene.overlays import Overlay, add_overlays, probability_overlays
 from DeepImagingLib.scene.removal import (
     GROUP_TAG,
     PROVENANCE_ATTRIBUTE,
@@ -53,13 +53,13 @@ def show(result: Segmentation, reference: Any, *, node: Any = None, name: str = 
     _check_output(node, reference)
     run = (node.GetAttribute(RUN_ATTRIBUTE) if node is not None else None) or uuid4().hex
     segments = _segments(result, local_from_ijk(reference), run)
-    images = probability_images(result)
+    overlays = probability_overlays(result)
     provenance = json.dumps(asdict(result.provenance)) if result.provenance is not None else ""
     if node is None:
-        node = _add_node(reference, name or f"{reference.GetName()} segmentation", run, result, images)
+        node = _add_node(reference, name or f"{reference.GetName()} segmentation", run, result, overlays)
     else:
         earlier = [volume for volume in probability_volumes(node) if volume is not reference]
-        add_probabilities(images, node, reference)
+        add_overlays(overlays, node, reference)
         for volume in earlier:
             remove_node(volume)
         node.SetName(name or node.GetName())
@@ -90,13 +90,13 @@ def _segments(result: Segmentation, local_from_ijk: Any, run: str) -> dict[str, 
     return made
 
 
-def _add_node(reference: Any, name: str, run: str, result: Segmentation, images: dict[str, Any]) -> Any:
+def _add_node(reference: Any, name: str, run: str, result: Segmentation, overlays: list[Overlay]) -> Any:
     scene = reference.GetScene()
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.SetAttribute(RUN_ATTRIBUTE, run)
     try:
         file_beside(reference, [node], run, result.provenance.bundle if result.provenance else "Segmentation")
-        add_probabilities(images, node, reference)
+        add_overlays(overlays, node, reference)
     except BaseException:
         remove(node)
         raise

@@ -13,6 +13,8 @@ from DeepImagingLib.files import Voxels
 if TYPE_CHECKING:
     from monai.data import MetaTensor
 
+COLORS = 3
+
 
 def read(volume_node: Any) -> MetaTensor:
     """Return the image of a volume node: its voxels, and its geometry in the world.
@@ -111,10 +113,12 @@ def as_matrix(array: npt.NDArray[np.float64]) -> Any:
 
 
 def add_volume(scene: Any, image: MetaTensor, name: str = "scan") -> Any:
-    """Add a scalar volume node that holds the first channel of `image` (C, I, J, K); returns the node."""
-    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
-    voxels = _storable(np.asarray(image.as_tensor()[0]))
-    node.SetAndObserveImageData(as_image_data(voxels))
+    """Add a volume node that holds `image` (C, I, J, K): three channels in colour, else the first; returns the node."""
+    channels = np.asarray(image.as_tensor())
+    kind = "Vector" if len(channels) == COLORS else "Scalar"
+    node = scene.AddNewNodeByClass(f"vtkMRML{kind}VolumeNode", name)
+    values = as_colors(channels) if len(channels) == COLORS else as_image_data(_storable(channels[0]))
+    node.SetAndObserveImageData(values)
     node.SetIJKToRASMatrix(as_matrix(np.asarray(image.affine)))
     node.CreateDefaultDisplayNodes()
     return node
@@ -128,6 +132,19 @@ def _storable(voxels: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
         if np.array_equal(whole, voxels):
             return whole
     return voxels
+
+
+def as_colors(channels: npt.NDArray[Any]) -> Any:
+    """Return (3, I, J, K) red, green and blue as vtkImageData of bytes: those up to 1 become 255 times as much."""
+    import vtk
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    scaled = channels * (255.0 if channels.max(initial=0) <= 1 else 1.0)
+    image_data = vtk.vtkImageData()
+    image_data.SetDimensions(*channels.shape[1:])
+    flat = np.clip(np.rint(scaled), 0, 255).astype(np.uint8).transpose(3, 2, 1, 0).reshape(-1, COLORS)
+    image_data.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(flat), deep=True))
+    return image_data
 
 
 def as_image_data(voxels: npt.NDArray[Any]) -> Any:

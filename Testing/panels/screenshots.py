@@ -48,6 +48,7 @@ def main() -> None:
                     name = f"{state}_{width}{'_dark' if dark else ''}.png"
                     render(panel, given.output / name, width, dark)
         draw_detection(given.output)
+        draw_classification(given.output)
         draw_training(given.output)
         close_worker()
     if given.resources:
@@ -94,6 +95,51 @@ def draw_detection(output: Path) -> None:
         for dark in (False, True):
             render(panel, output / f"detection_done_{width}{'_dark' if dark else ''}.png", width, dark)
     scene.write_sheet(table, output / "detection_sheet.png")
+
+
+def draw_classification(output: Path) -> None:
+    """Draw the Deep Classification panel on a made-up X-ray and on a CT, with probabilities made by hand."""
+    import numpy as np
+    import slicer
+
+    from DeepImagingLib import scene
+    from DeepImagingLib.scene import views
+    from DeepImagingPanel import sample
+    from Testing.classes import classification, heatmap
+    from Testing.panels.test_deep_classification import write_findings
+
+    slicer.mrmlScene.Clear(0)
+    views.add_layout(slicer.mrmlScene)
+    write_findings(Path(os.environ["DEEPIMAGING_MODELS"]) / "tiny_classification")
+    panel = open_panel("DeepClassification")
+    render(panel, output / "classification_empty_420.png", 420, False)
+    volume = sample.makeVolume()[0]
+    voxels = scene.voxels(volume)
+    shape = voxels.array.shape[::-1]
+    labels = ("cardiomegaly", "pleural effusion", "pneumothorax", "pulmonary nodule or mass", "consolidation", "none")
+    parts = {
+        "labels": labels,
+        "probabilities": (0.61, 0.87, 0.02, 0.34, 0.18, 0.05),
+        "thresholds": (0.5, 0.42, 0.3, 0.6, 0.5, 0.5),
+        "uncalibrated": (0.7, 0.95, 0.01, 0.4, 0.2, 0.1),
+        "heatmaps": (heatmap(shape, labels[1]), heatmap(shape, labels[0], "occlusion", sameness=0.8)),
+    }
+    course = (
+        np.exp(-(((np.arange(shape[2])[:, None] - 0.6 * shape[2]) / (0.1 * shape[2])) ** 2)) * parts["probabilities"]
+    )
+    states = {
+        "done": {},
+        "slices": {"slices": course},
+        "unlike": {"unlike": 1.7},
+    }
+    for state, further in states.items():
+        table = scene.show_classes(classification(voxels.affine, shape, **{**parts, **further}), volume)
+        panel.logic.getParameterNode().result = table
+        process_events_until(lambda table=table: panel.result.node is table)
+        for width in WIDTHS:
+            for dark in (False, True):
+                render(panel, output / f"classification_{state}_{width}{'_dark' if dark else ''}.png", width, dark)
+    scene.write_class_picture(table, output / "classification_picture.png")
 
 
 def draw_training(output: Path) -> None:

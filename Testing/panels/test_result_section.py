@@ -339,6 +339,15 @@ class TestOverlay:
         choose_item(section.ui.overlaySelector, 0)
         assert {view.GetForegroundVolumeID() for view in views} == {None}
 
+    def test_can_be_looked_through(self, section, views, probable) -> None:
+        ui = section.ui
+        assert ui.overlayOpacitySlider.isHidden() and ui.overlayFitButton.isHidden()
+        choose_item(ui.overlaySelector, 1)
+        ui.overlayOpacitySlider.value, ui.overlayFromSlider.value = 0.3, 0.7
+        assert {view.GetForegroundOpacity() for view in views} == {0.3}
+        assert probable[0].GetDisplayNode().GetLowerThreshold() == pytest.approx(0.7)
+        assert ui.overlayFitButton.isHidden()  # probabilities have a scale by nature
+
     def test_forgets_a_volume_that_is_deleted(self, section, views, probable, mrml) -> None:
         choose_item(section.ui.overlaySelector, 1)
         mrml.RemoveNode(probable[0])

@@ -20,7 +20,7 @@ def mrml():
     from DeepImagingLib import scene
 
     scene.host()
-    kinds = ("Volume", "Segmentation", "Transform", "MarkupsROI", "Table")
+    kinds = ("Volume", "Segmentation", "Transform", "MarkupsROI", "Table", "PlotChart", "PlotSeries", "ScriptedModule")
     for node_class in (f"vtkMRML{kind}Node" for kind in kinds):
         for node in slicer.util.getNodesByClass(node_class):
             slicer.mrmlScene.RemoveNode(node)

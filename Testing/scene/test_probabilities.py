@@ -10,7 +10,7 @@ import pytest
 from DeepImagingLib import scene
 from DeepImagingLib.files import as_image
 from DeepImagingLib.results import Segmentation
-from DeepImagingLib.scene import ResultExport, probabilities, views
+from DeepImagingLib.scene import ResultExport, overlays, views
 from Testing.grids import affine
 from Testing.scene.nodes import nodes_in, segment_masks, set_parent
 
@@ -76,7 +76,7 @@ class TestShow:
 
     def test_colours_are_slicers_inferno(self, mrml) -> None:
         matplotlib = pytest.importorskip("matplotlib")
-        table = mrml.GetNodeByID(probabilities.COLORS).GetLookupTable()
+        table = mrml.GetNodeByID(overlays.COLORS).GetLookupTable()
         colors = [table.GetTableValue(index)[:3] for index in range(256)]
         np.testing.assert_allclose(colors, matplotlib.colormaps["inferno"](np.arange(256))[:, :3], atol=0.03)
 
@@ -127,7 +127,7 @@ class TestComeAndGo:
         (loaded,) = slicer.util.getNodesByClass(SEGMENTATION)
         assert names(loaded) == ["liver probability", "core probability"]
         display = scene.probability_volumes(loaded)[0].GetDisplayNode()
-        assert display.GetColorNodeID() == probabilities.COLORS
+        assert display.GetColorNodeID() == overlays.COLORS
         assert display.GetLowerThreshold() == pytest.approx(0.05)
         scene.remove(loaded)
         assert [volume.GetName() for volume in nodes_of(mrml, VOLUME)] == ["scan"]
@@ -136,13 +136,13 @@ class TestComeAndGo:
     def test_a_failure_leaves_the_scene_as_it_was(self, mrml, volume, probable, node, monkeypatch, failing) -> None:
         filed = []
 
-        def fails(volume_node, _segmentation, file=probabilities._file) -> None:
+        def fails(volume_node, _segmentation, file=overlays._file) -> None:
             filed.append(volume_node)
             if failing == "first" or len(filed) == 2:
                 raise KeyboardInterrupt
 
         before, kept = nodes_in(mrml), segment_masks(node)["liver"][0].copy()
-        monkeypatch.setattr(probabilities, "_file", fails)
+        monkeypatch.setattr(overlays, "_file", fails)
         for output in (None, node):
             filed.clear()
             with pytest.raises(KeyboardInterrupt):
