@@ -7,12 +7,14 @@ same file.
 
 from DeepImagingLib.training.bodies import Bodies
 from DeepImagingLib.training.cases.stored import Cases
+from DeepImagingLib.training.classifying import measure_classifier
 from DeepImagingLib.training.detecting import DetectorLoss, measure_detector
 from DeepImagingLib.training.draws import Shuffled
 from DeepImagingLib.training.losses import PresentDiceCELoss
 from DeepImagingLib.training.lung_patches import LungCases, LungPatches
 from DeepImagingLib.training.old_labels import OldLabelsd
 from DeepImagingLib.training.phantom_patches import PhantomCases, PhantomPatches
+from DeepImagingLib.training.radiographs import Radiographs
 from DeepImagingLib.training.recipe import Recipe, load_recipe
 from DeepImagingLib.training.scans import Scans
 from DeepImagingLib.training.stages import CoarseStage, EarlierWeights
@@ -32,10 +34,12 @@ __all__ = [
     "PhantomCases",
     "PhantomPatches",
     "PresentDiceCELoss",
+    "Radiographs",
     "Recipe",
     "Scans",
     "Shuffled",
     "Trainer",
     "load_recipe",
+    "measure_classifier",
     "measure_detector",
 ]

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import signal
 import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
-from DeepImagingLib import phantoms
-from DeepImagingLib.errors import InputError, WorkerError
+from DeepImagingLib.errors import InputError
 from DeepImagingLib.phantoms import torso_ct
-from DeepImagingLib.training.checkpoint import write_whole
+from DeepImagingLib.training.pool import Arrays, cache_folder, draw_all, kept_or_drawn
 
 Bytes = npt.NDArray[np.uint8]
 Triple = tuple[float, float, float]
 
-WORTH_PROCESSES = 6  # bodies from which on it pays to start processes
+KEPT = ("materials", "organs", "affine")
 
 
 def _triple(values: Sequence[float]) -> Triple:
@@ -117,71 +109,13 @@ class Bodies:
 
     def prepare(self, tell: Callable[[float], None] = lambda _: None) -> None:
         """Draw them; `tell` is called with the share that is done."""
-        self._drawn = self._drawn or draw_bodies(self.seeds, self._view, self._cache, tell)
-
-
-def draw_bodies(
-    seeds: Sequence[int], view: View, cache: str | os.PathLike[str] | None, tell: Callable[[float], None]
-) -> list[Body]:
-    """Return a body for each seed, drawn on all cores.
-
-    Args:
-        seeds: Of `phantoms.torso_ct.draw`.
-        view: What to draw of each.
-        cache: Folder where bodies are kept for other runs; what another version of the phantoms drew is not taken.
-        tell: Called with the share that is done; may raise to stop.
-
-    Raises:
-        WorkerError: A process that draws was ended.
-    """
-    folder = _cache_folder(Path(cache), view) if cache else None
-    one = partial(_drawn, view=view, folder=folder)
-    if len(seeds) < WORTH_PROCESSES:
-        return [_told(one(seed), (n + 1) / len(seeds), tell) for n, seed in enumerate(seeds)]
-    with ProcessPoolExecutor(_cores(), get_context("spawn"), _leave_signals_alone) as pool:
-        try:
-            return [_told(body, (n + 1) / len(seeds), tell) for n, body in enumerate(pool.map(one, seeds))]
-        except BrokenProcessPool as error:
-            raise WorkerError("A process that draws phantoms was ended; is there memory enough?") from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _told(body: Body, share: float, tell: Callable[[float], None]) -> Body:
-    tell(share)
-    return body
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _leave_signals_alone() -> None:
-    """Ctrl-C goes to all processes of a terminal; what to do about it is the parent's business."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if not self._drawn:
+            folder = cache_folder(self._cache, self._view)
+            self._drawn = draw_all(self.seeds, partial(_drawn, view=self._view, folder=folder), tell)
 
 
 def _drawn(seed: int, view: View, folder: Path | None) -> Body:
-    if folder is None:
-        return Body(*view.draw(seed))
-    path = folder / f"{seed}.npz"
-    try:
-        with np.load(path) as kept:
-            return Body(kept["materials"], kept["organs"], kept["affine"])
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile):  # not there, or cut off by a power cut
-        materials, organs, affine = view.draw(seed)
-        write_whole(path, lambda file: np.savez_compressed(file, materials=materials, organs=organs, affine=affine))
-        return Body(materials, organs, affine)
+    def draw() -> Arrays:
+        return dict(zip(KEPT, view.draw(seed), strict=True))
 
-
-def _cache_folder(cache: Path, view: View) -> Path:
-    """Return a folder of its own for each way of drawing: the code of the phantoms, the grid."""
-    digest = hashlib.sha256(repr(view).encode())
-    for path in sorted(Path(phantoms.__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    folder = cache / digest.hexdigest()[:16]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"The cache {cache} can't be used ({error.strerror}); name another folder.") from error
-    return folder
+    return Body(**kept_or_drawn(folder / f"{seed}.npz" if folder else None, KEPT, draw))  # type: ignore[arg-type]

@@ -34,6 +34,7 @@ class Shuffled(Dataset[Item]):
 
     def __init__(self, data: Items, transform: Transform | None = None, seed: int = 0) -> None:
         self.data, self.transform, self.seed = data, transform, seed
+        self.prepare = getattr(data, "prepare", None)
 
     def __getitem__(self, number: int) -> Item:
         """Return the item of that number, from 0 on."""
