@@ -46,14 +46,14 @@ def load() -> None:
         raise _unusable(error) from error
     late = sys.modules.get("monai.networks.blocks.backbone_fpn_utils")
     if late is not None:  # which looked for it before, in vain
-        late.torchvision_models = torchvision.models  # type: ignore[attr-defined]
+        late.torchvision_models = torchvision.models  # type: ignore[attr-defined]  # MONAI's, not seen by mypy
     return None
 
 
 def _declare() -> None:
     import torch
 
-    library: Any = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    library: Any = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]  # not typed in torch
     for schema in SCHEMAS:
         library.define(schema)
     _declared.append(library)
