@@ -20,12 +20,13 @@ from DeepImagingLib.errors import BundleError
 from DeepImagingLib.explain.explained import Explaining
 from DeepImagingLib.files import digest
 from DeepImagingLib.inference import checks, uncertainty
-from DeepImagingLib.inference.classify import Said, classify, foresee_parts
-from DeepImagingLib.inference.detect import Boxes, detect, foresee_boxes
+from DeepImagingLib.inference.answer import Answer
+from DeepImagingLib.inference.classify import classify, foresee_parts
+from DeepImagingLib.inference.detect import Detecting
 from DeepImagingLib.inference.device import choose_device
 from DeepImagingLib.inference.inputs import Image, Prepared, gather, label_of, prepare
 from DeepImagingLib.inference.memory import peak_memory
-from DeepImagingLib.inference.predict import Prediction, foresee, predict
+from DeepImagingLib.inference.predict import foresee, predict
 from DeepImagingLib.inference.progress import Monitor, Progress
 from DeepImagingLib.inference.region import corner, crop, paste
 from DeepImagingLib.options import Options
@@ -117,10 +118,8 @@ def _segmented(start: _Start, options: Options, monitor: Monitor) -> Segmentatio
 
 
 def _detected(start: _Start, options: Options, monitor: Monitor) -> Detections:
-    loaded, prepared, pipeline = start.bundle, start.prepared, start.pipeline
-    names = _classes(start)
-    shown = detection.classes_of(options.probabilities, names)
-    found = detect(loaded, pipeline, gather(loaded, start.regions), start.device, monitor, options, shown)
+    loaded, prepared, names = start.bundle, start.prepared, _classes(start)
+    found = _detecting(start, options, monitor).boxes()
     affine = np.asarray(prepared.reference.affine, dtype=np.float64)
     with monitor.stage("Collecting"):
         corners = found.corners + corner(options.roi)
@@ -170,6 +169,12 @@ def _classified(start: _Start, options: Options, monitor: Monitor) -> Classifica
     )
 
 
+def _detecting(start: _Start, options: Options, monitor: Monitor) -> Detecting:
+    shown = detection.classes_of(options.probabilities, _classes(start))
+    images = gather(start.bundle, start.regions)
+    return Detecting(start.bundle, start.pipeline, images, start.device, monitor, options, shown)
+
+
 def _classes(start: _Start) -> tuple[str, ...]:
     """Return the names of what a detector finds."""
     count = start.pipeline.detector.parts.num_classes if start.pipeline.detector else 0
@@ -198,9 +203,7 @@ def plan(
     if start.bundle.classifies:
         return foresee_parts(start.bundle, gather(start.bundle, start.regions), start.device, options)
     if start.bundle.detector:
-        images = gather(start.bundle, start.regions)
-        shown = detection.classes_of(options.probabilities, _classes(start))
-        return foresee_boxes(start.bundle, start.pipeline, images, start.device, monitor, options, shown)
+        return _detecting(start, options, monitor).plan()
     return foresee(*start.arguments(monitor, options))
 
 
@@ -288,7 +291,7 @@ def _provenance(
     bundle: Bundle,
     images: Mapping[str, MetaTensor],
     options: Options,
-    prediction: Prediction | Boxes | Said,
+    prediction: Answer,
     seconds: Mapping[str, float],
     notes: tuple[str, ...],
 ) -> Provenance:

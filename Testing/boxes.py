@@ -28,7 +28,7 @@ def detections(
 ) -> Detections:
     """Return detections of (index box, score), the default threshold at 0.5."""
     found = tuple(detection(box, affine, score) for box, score in boxes)
-    return Detections(found, ("nodule",), 0.5, shape, affine, **further)  # type: ignore[arg-type]
+    return Detections(found, ("nodule",), 0.5, shape, affine, **further)
 
 
 def provenance(bundle: str = "tiny_detection", notes: tuple[str, ...] = ()) -> Provenance:

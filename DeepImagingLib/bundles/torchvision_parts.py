@@ -58,7 +58,7 @@ def load() -> None:
 def _declare() -> None:
     import torch
 
-    library: Any = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    library: Any = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]  # not typed in torch
     for schema in SCHEMAS:
         library.define(schema)
     _declared.append(library)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +139,7 @@ def _phantoms(words: str) -> Iterator[Case]:
         images, nodules = lung_nodules.sample(seed)
         return images["ct"], np.array([(*n.center, *[n.diameter] * 3) for n in nodules], float).reshape(-1, 6)
 
-    return ((f"phantom {seed}", lambda seed=seed: load(seed)) for seed in _seeds(words))  # type: ignore[misc]
+    return ((f"phantom {seed}", partial(load, seed)) for seed in _seeds(words))
 
 
 def _seeds(words: str) -> range:
@@ -163,7 +164,7 @@ def _in_folder(folder: Path, bundle: Bundle) -> Iterator[Case]:
         if study.problem or len(study.inputs) != 1:
             raise InputError(study.problem or f"{study.name} has several images; detectors are evaluated on one.")
         path = next(iter(study.inputs.values()))
-        yield study.name, lambda name=study.name, path=path: load(name, path)  # type: ignore[misc]
+        yield study.name, partial(load, study.name, path)
 
 
 def _scan(name: str, found: Detections, lesions: Numbers) -> Scan:

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from DeepImagingLib.errors import BundleError, InputError, MemoryLimitError
 from DeepImagingLib.files import as_image
+from DeepImagingLib.inference.answer import Answer
 from DeepImagingLib.inference.answers import Answers, Numbers, label_names, read_answers
-from DeepImagingLib.inference.ladder import AS_PLANNED, half_of
+from DeepImagingLib.inference.ladder import half_of
 from DeepImagingLib.inference.plan import InParts, limits
 from DeepImagingLib.inference.predict import told_plainly
 from DeepImagingLib.inference.preprocess import preprocess
@@ -37,7 +38,7 @@ COPIES = 3
 
 
 @dataclass(frozen=True)
-class Said:
+class Said(Answer):
     """What a classifier says.
 
     Attributes:
@@ -45,18 +46,12 @@ class Said:
         probabilities: (N, labels), a row a part.
         answers: How the network's outputs were read.
         parts: What was looked at.
-        device, precision, memory_step, plan, notes: As of `Prediction`.
     """
 
     names: tuple[str, ...]
     probabilities: Numbers
     answers: Answers
     parts: Parts
-    device: str
-    precision: str
-    plan: str
-    memory_step: str = AS_PLANNED
-    notes: tuple[str, ...] = ()
 
 
 class Parts:
@@ -160,7 +155,15 @@ def classify(
         probabilities = answers.probabilities(outputs)
     if not np.isfinite(probabilities).all():
         raise BundleError(f"The bundle {bundle.name!r} answers with values that are not numbers; its weights are bad.")
-    return Said(names, probabilities, answers, parts, str(device), call.precision, _plan(parts, device))
+    return Said(
+        names,
+        probabilities,
+        answers,
+        parts,
+        device=str(device),
+        precision=call.precision,
+        plan=_plan(parts, device),
+    )
 
 
 def foresee_parts(bundle: Bundle, images: Images, device: torch.device, options: Options) -> InParts:

@@ -73,11 +73,12 @@ def grids(windows: Windows, maps: Sequence[Sequence[int]]) -> list[Windows]:
 
     weights = windows.importance()
     laid = []
-    for _, *shape in maps:
-        if tuple(weights.shape) != tuple(shape):
-            weights = torch.nn.functional.interpolate(weights[None, None], tuple(shape), mode="nearest-exact")[0, 0]
+    for _, i, j, k in maps:
+        shape = (i, j, k)
+        if tuple(weights.shape) != shape:
+            weights = torch.nn.functional.interpolate(weights[None, None], shape, mode="nearest-exact")[0, 0]
         scale = [n / w for n, w in zip(shape, windows.window, strict=True)]
-        laid.append(_scaled(windows, tuple(shape), scale, weights))  # type: ignore[arg-type]
+        laid.append(_scaled(windows, shape, scale, weights))
     return laid
 
 
@@ -148,14 +149,14 @@ class Level:
     ) -> None:
         self._windows = scores
         self._anchors, self._classes = anchors, classes
-        self._least, self._most = least, min(most, MOST_CANDIDATES)
+        self._least, self._asked, self._most = least, most, min(most, MOST_CANDIDATES)
         self._sums = [
             Sweep(scores, anchors * classes, _as_it_is, self._score, device),
             Sweep(boxes, anchors * 2 * (3 if scores.flat is None else 2), _as_it_is, self._box, device),
         ]
         self._shown = list(shown)
         self.maps = np.zeros((len(self._shown), *self._grid), np.float32)
-        self._done = 0
+        self._done = self._seen = self._seen_waiting = 0
         self._waiting: tuple[torch.Tensor, ...] = ()
         self._kept: list[tuple[torch.Tensor, ...]] = []
 
@@ -180,6 +181,11 @@ class Level:
         return Candidates(scores, codes, places, anchors, self._grid)
 
     @property
+    def left_out(self) -> int:
+        """How many anchors the bundle would have looked at beyond what is kept of a level."""
+        return max(min(self._seen, self._asked) - self._most, 0)
+
+    @property
     def _grid(self) -> Shape:
         """Shape of the grid over the image, without what was padded."""
         w = self._windows
@@ -201,6 +207,7 @@ class Level:
             self.maps[:, place[0], place[1], place[2]] = split[:, self._shown].amax(0).cpu().numpy()
         highest = split.amax(1) if split.numel() else split[:, 0]
         found = (highest > self._least).nonzero()
+        self._seen_waiting = len(found)
         if len(found) > self._most:
             found = found[highest[tuple(found.T)].topk(self._most).indices]
         scores = split.movedim(1, -1)[tuple(found.T)]
@@ -216,6 +223,7 @@ class Level:
         places = places - places.new_tensor(self._windows.before)
         self._kept.append(tuple(part.cpu() for part in (scores, codes, places, anchor)))
         self._kept = [self._best()]
+        self._seen += self._seen_waiting
         self._done = stop
 
     def _best(self) -> tuple[torch.Tensor, ...]:

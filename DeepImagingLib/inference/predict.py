@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from DeepImagingLib.errors import BundleError, DeepImagingError, InputError, MemoryLimitError
+from DeepImagingLib.inference.answer import Answer
 from DeepImagingLib.inference.inverse import NotSeparable
 from DeepImagingLib.inference.ladder import AS_PLANNED, Way, descend
 from DeepImagingLib.inference.memory import is_out_of_memory
@@ -47,26 +48,16 @@ NOT_SWEPT = (NotUnderstood, UnknownInferer, NotSeparable, UnknownOutput)
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(Answer):
     """What a bundle says of an image.
 
     Attributes:
         answer: (C, I, J, K), or masks, in the grid of the input, as the task decodes them.
         volumes: Label to (I, J, K) float32, of those that were asked for.
-        device: Where it was computed in the end.
-        precision: "full", or the name of the arithmetic.
-        memory_step: What gave when memory ran out.
-        plan: How it was meant to be computed, in a sentence.
-        notes: What is to be told.
     """
 
     answer: npt.NDArray[Any] | Masks
     volumes: Mapping[int, npt.NDArray[np.float32]] = field(default_factory=dict)
-    device: str = "cpu"
-    precision: str = "full"
-    memory_step: str = AS_PLANNED
-    plan: str = ""
-    notes: tuple[str, ...] = ()
 
 
 def predict(
@@ -157,7 +148,13 @@ def _predict(
         answer, notes = _finished(swept, ready.recipe, data, bundle, pipeline.preprocessing, reference)
     way = swept.way
     return Prediction(
-        answer, swept.volumes, str(way.device), way.precision, way.step, ready.plan.sentence, (*ready.notes, *notes)
+        answer,
+        swept.volumes,
+        device=str(way.device),
+        precision=way.precision,
+        memory_step=way.step,
+        plan=ready.plan.sentence,
+        notes=(*ready.notes, *notes),
     )
 
 

@@ -29,6 +29,7 @@ from DeepImagingLib.training.publish import publish_best
 from DeepImagingLib.training.ranks import Ranks
 from DeepImagingLib.training.room import enough_room
 from DeepImagingLib.training.stages import Stage
+from DeepImagingLib.training.state import Parts
 from DeepImagingLib.training.validate import MEAN, Inferer, Items, Measure, Measured, Scores, measure
 
 logger = logging.getLogger(__name__)
@@ -228,7 +229,8 @@ class Trainer:
         lay_out(self.network, half, self._first().dim())
         self.averaged = AveragedModel(self.network, multi_avg_fn=running_average(self.average))
         if saved:
-            self._restore(saved)
+            self.course = self._parts.restore(saved)
+            self.saved = self.course.step
 
     def _first(self) -> torch.Tensor:
         return list_data_collate([self.data[0]])["image"]
@@ -392,42 +394,14 @@ class Trainer:
     def _save(self) -> None:
         if not self._ranks.leads:
             return
-        state = {
-            "made_of": self._made_of,
-            "course": self.course.as_plain(),
-            "network": self.network.state_dict(),
-            "average": self.averaged.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.lr_scheduler.state_dict() if self.lr_scheduler else {},
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
-        }
-        checkpoint.save(self._checkpoint, state)
+        checkpoint.save(self._checkpoint, self._parts.state(self.course))
         self.saved = self.course.step
 
     @property
-    def _made_of(self) -> list[str]:
-        """What must be the same where a training goes on."""
-        processes = [str(self._ranks.count)] if self._ranks.count > 1 else []
-        return [type(self.optimizer).__name__, type(self.lr_scheduler).__name__, str(self.steps), *processes]
-
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        changed = InputError(checkpoint.CHANGED)
-        if state.get("made_of") != self._made_of:
-            raise changed
-        try:
-            self.network.load_state_dict(state["network"])
-            self.averaged.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError) as error:
-            raise changed from error
-        if self.lr_scheduler:
-            self.lr_scheduler.load_state_dict(dict(state["scheduler"]))
-        torch.set_rng_state(state["random"])
-        if state["random_cuda"] is not None and self._device.type == "cuda":
-            torch.cuda.set_rng_state(state["random_cuda"], self._device)
-        self.course = Course.from_plain(state["course"])
-        self.saved = self.course.step
+    def _parts(self) -> Parts:
+        processes = (str(self._ranks.count),) if self._ranks.count > 1 else ()
+        schedule = (str(self.steps), *processes)
+        return Parts(self.network, self.averaged, self.optimizer, self.lr_scheduler, self._device, schedule)
 
     @property
     def _facts(self) -> dict[str, Any]:

@@ -69,9 +69,9 @@ def spread(network: torch.nn.Module, seed: int) -> None:
                 parameter.normal_(0, (2 / fan) ** 0.5, generator=generator)
             elif "norm" in name or "bn" in name:
                 parameter.fill_(1.0 if name.endswith("weight") else 0.0)
-        network.classification_head.cls_logits.weight.mul_(0.6)  # type: ignore[union-attr,operator]
-        network.classification_head.cls_logits.bias.fill_(-2)  # type: ignore[union-attr,operator]
-        network.regression_head.bbox_reg.weight.mul_(0.3)  # type: ignore[union-attr,operator]
+        network.classification_head.cls_logits.weight.mul_(0.6)
+        network.classification_head.cls_logits.bias.fill_(-2)
+        network.regression_head.bbox_reg.weight.mul_(0.3)
 
 
 def detector_config(spatial_dims: int, classes: int, window: Sequence[int]) -> Config:

@@ -194,6 +194,14 @@ class TestBadInput:
         assert len(found.boxes) == 1000
         assert "Only the 1000 boxes with the highest scores were kept." in found.provenance.notes
 
+    def test_candidates_beyond_what_is_kept_of_a_level_are_told(self, tmp_path: Path) -> None:
+        image, fine = straight((64, 64, 64)), 3 * 16**3  # three anchors a place of the finer level
+        for asked, left_out in ((100_000, fine - 10_000), (11_000, 1000), (10_000, 0)):
+            loose = f"$@detector.set_box_selector_parameters(0.0, {asked}, 0.22, 100)"
+            folder = write_detector(tmp_path / str(asked), settings={"detector_ops": [loose]})
+            notes = [note for note in run(folder, image, FULL).provenance.notes if "were not looked at" in note]
+            assert [int(note.split()[0]) for note in notes] == [left_out] * bool(left_out)
+
     def test_scores_that_are_no_numbers_are_refused(self, tmp_path: Path) -> None:
         folder = write_detector(tmp_path / "bundle")
         weights = torch.load(folder / "models" / "model.pt")

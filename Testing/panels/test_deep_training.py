@@ -304,7 +304,7 @@ class TestNextScans:
         """Four scans, two of which nobody has outlined yet, and a model that outlines them."""
         write_spleen_like(user_model_folder() / "spleens")
         panel.enter()
-        panel.ui.baseSelector.currentIndex = panel._bases.index("spleens")
+        panel.ui.baseSelector.currentIndex = panel.choice.bases.index("spleens")
         panel.ui.deviceSelector.currentIndex = 1
         for _volume, segmentation in drawn[2:]:
             slicer.mrmlScene.RemoveNode(segmentation)

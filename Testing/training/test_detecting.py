@@ -110,9 +110,9 @@ class TestTheLoss:
         torch.manual_seed(0)
         ours = trainer.loss(trainer.network(image), label)
         torch.manual_seed(0)
-        detector.train()  # type: ignore[attr-defined]
-        theirs = detector(image, [{"box": boxes[:, :6], "label": boxes[:, 6].long()}])  # type: ignore[call-arg, arg-type]
-        assert ours.item() == pytest.approx(sum(theirs.values()).item(), rel=1e-5)  # type: ignore[union-attr]
+        detector.train()
+        theirs = detector(image, [{"box": boxes[:, :6], "label": boxes[:, 6].long()}])
+        assert ours.item() == pytest.approx(sum(theirs.values()).item(), rel=1e-5)
 
     def test_it_falls_on_a_patch_that_is_shown_again_and_again(
         self, recipe: Path, tmp_path: Path, bodies: Bodies

@@ -18,7 +18,7 @@ ENOUGH_TO_DEAL = 4
 """New subjects, beside those that have their place, from which one is kept back; fewer are all trained on."""
 
 
-def split(dataset: Dataset, facts: Sequence[Facts], seed: int, shares: Mapping[str, float] = SHARES) -> Dataset:
+def split(dataset: Dataset, facts: Sequence[Facts], seed: int, shares: Mapping[str, float] | None = None) -> Dataset:
     """Return the dataset with a split for every case; those that have one keep it.
 
     Subjects are dealt out rarest label first, to the part that lacks it most (iterative stratification: Sechidis et
@@ -28,11 +28,13 @@ def split(dataset: Dataset, facts: Sequence[Facts], seed: int, shares: Mapping[s
         dataset: To split.
         facts: Of its cases.
         seed: Of what is random.
-        shares: Part → share of the subjects.
+        shares: Part → share of the subjects; None takes SHARES, of which no part may stay empty.
 
     Raises:
-        InputError: There are fewer subjects than parts.
+        InputError: There are fewer subjects than parts, or no case to train or to measure on.
     """
+    needed = tuple(SHARES) if shares is None else ()
+    shares = SHARES if shares is None else shares
     voxels = {one.case.label: one.voxels for one in facts}
     chosen = {case.subject: case.split for case in dataset.cases if case.split}
     present: dict[str, set[int]] = defaultdict(set)
@@ -45,7 +47,7 @@ def split(dataset: Dataset, facts: Sequence[Facts], seed: int, shares: Mapping[s
     if not {"train", "validation"} <= set(chosen.values()):
         chosen |= _dealt(present, chosen, seed, shares)
     parts = tuple(replace(case, split=chosen.get(case.subject, SPLITS[0])) for case in dataset.cases)
-    for part in ("train", "validation") if shares is SHARES else ():
+    for part in needed:
         if all(case.split != part for case in parts):
             raise InputError(
                 f"No case is in the split {part!r}; there have to be some to train on and some to measure."
