@@ -8,7 +8,7 @@ same file.
 from DeepImagingLib.training.bodies import Bodies
 from DeepImagingLib.training.cases.stored import Cases
 from DeepImagingLib.training.classifying import measure_classifier
-from DeepImagingLib.training.detecting import DetectorLoss, measure_detector
+from DeepImagingLib.training.detecting import DetectorLoss, GrowingHardness, measure_detector
 from DeepImagingLib.training.draws import Shuffled
 from DeepImagingLib.training.losses import PresentDiceCELoss
 from DeepImagingLib.training.lung_patches import LungCases, LungPatches
@@ -28,6 +28,7 @@ __all__ = [
     "DetectorLoss",
     "DiceBesideKept",
     "EarlierWeights",
+    "GrowingHardness",
     "LungCases",
     "LungPatches",
     "OldLabelsd",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from monai.apps.detection.utils.hard_negative_sampler import HardNegativeSampler
 
 from DeepImagingLib.evaluation.froc import POINTS, cpm, froc
 from DeepImagingLib.evaluation.hits import Numbers, Outcome, Scan, judge
@@ -66,6 +67,42 @@ def _target(detector: RetinaNetDetector, rows: torch.Tensor) -> dict[str, torch.
     """Return the boxes (N, 6) and classes (N) of a label's rows, under the detector's names."""
     boxes = rows[rows[:, 6] >= 0]
     return {detector.target_box_key: boxes[:, :6], detector.target_label_key: boxes[:, 6].long()}
+
+
+class GrowingHardness(HardNegativeSampler):
+    """Draws negatives from all of an image, and the more from those that score highest, the better positives score.
+
+    Of hard ones alone a fresh detector learns nothing: whatever raises the scores of what it looks for raises those of
+    all that looks like it, and as these are all that is drawn, it ends with one score for everything. So their share
+    is `hard` times the distance between the mean scores of positives and negatives.
+
+    Args:
+        hard: Share of hard negatives where all is told apart.
+        settings: As of MONAI's `HardNegativeSampler`.
+    """
+
+    def __init__(self, hard: float, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.hard = hard
+        self._share = 0.0
+
+    def select_samples_img_list(
+        self, target_labels: Sequence[torch.Tensor], fg_probs: Sequence[torch.Tensor]
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Return masks (A,) of positives and negatives, an image each; arguments as MONAI's."""
+        labels, scores = torch.cat(list(target_labels)), torch.cat(list(fg_probs)).float()
+        positives, negatives = scores[labels >= 1], scores[labels == 0]
+        apart = float((positives.mean() - negatives.mean()).detach()) if len(positives) else 0.0
+        self._share = self.hard * max(0.0, apart)
+        masks: tuple[list[torch.Tensor], list[torch.Tensor]] = super().select_samples_img_list(target_labels, fg_probs)
+        return masks
+
+    def select_negatives(self, negative: torch.Tensor, num_neg: int, fg_probs: torch.Tensor) -> torch.Tensor:
+        """Return a mask (A,) of the negatives of an image; arguments as MONAI's."""
+        mask: torch.Tensor = super().select_negatives(negative, round(self._share * num_neg), fg_probs)
+        some = torch.randperm(negative.numel(), device=negative.device)[: num_neg - int(mask.sum())]
+        mask[negative[some]] = 1
+        return mask
 
 
 @dataclass(frozen=True)

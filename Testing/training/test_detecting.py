@@ -15,7 +15,7 @@ from DeepImagingLib.errors import CancelledError, InputError
 from DeepImagingLib.inference.progress import Monitor
 from DeepImagingLib.inference.threads import one_thread
 from DeepImagingLib.phantoms.lung_nodules import Nodule, Place
-from DeepImagingLib.training import Bodies, LungCases, LungPatches, Trainer, load_recipe
+from DeepImagingLib.training import Bodies, GrowingHardness, LungCases, LungPatches, Trainer, load_recipe
 from DeepImagingLib.training.lung_patches import MOST_BOXES, coarser, label_of
 from DeepImagingLib.training.precision import as_float
 
@@ -183,3 +183,30 @@ def test_answers_of_any_shape_become_full_precision() -> None:
     half = torch.ones(2, dtype=torch.bfloat16)
     answer = as_float({"maps": [half], "one": half})
     assert answer["maps"][0].dtype == answer["one"].dtype == torch.float32
+
+
+class TestGrowingHardness:
+    """Negatives are drawn at random until positives score higher; then the hard ones come."""
+
+    @staticmethod
+    def hard_ones(positive_score: float) -> int:
+        """Return how many of the 50 negatives that score highest, of 5000, are drawn beside 10 positives."""
+        torch.manual_seed(0)
+        labels = torch.zeros(5010)
+        labels[:10] = 1
+        scores = torch.cat([torch.full((10,), positive_score), torch.full((50,), 0.2), torch.full((4950,), 0.01)])
+        sampler = GrowingHardness(0.8, batch_size_per_image=40, positive_fraction=0.25, pool_size=1, min_neg=1)
+        (_,), (negatives,) = sampler([labels], scores)
+        assert int(negatives.sum()) in range(28, 31)
+        return int(negatives[10:60].sum())
+
+    def test_nothing_is_hard_before_anything_is_learnt(self) -> None:
+        assert self.hard_ones(0.01) <= 2
+
+    def test_most_are_hard_once_positives_score_high(self) -> None:
+        assert self.hard_ones(0.95) >= 20
+
+    def test_images_without_positives_give_negatives_too(self) -> None:
+        sampler = GrowingHardness(0.8, batch_size_per_image=40, positive_fraction=0.25, pool_size=1, min_neg=5)
+        (positives,), (negatives,) = sampler([torch.zeros(100)], torch.rand(100))
+        assert (int(positives.sum()), int(negatives.sum())) == (0, 5)
