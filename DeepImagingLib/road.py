@@ -164,6 +164,7 @@ def _classified(start: _Start, options: Options, monitor: Monitor) -> Classifica
         affine=affine,
         uncalibrated=() if calibration is None else raw,
         slices=slices,
+        unlike=said.unlike,
         heatmaps=heatmaps,
         provenance=provenance,
     )

@@ -47,7 +47,7 @@ _RESNETS = tuple(f"resnet{depth}" for depth in (10, 18, 34, 50, 101, 152, 200))
 
 PRETRAINED = frozenset(
     ("AHNet", "DenseNet121", "DenseNet169", "DenseNet201", "DenseNet264", "EfficientNetBN", "FlexibleUNet", "SENet154")
-    + ("SEResNet50", "SEResNet101", "SEResNet152", "SEResNext50", "SEResNext101", *_RESNETS)
+    + ("SEResNet50", "SEResNet101", "SEResNet152", "SEResNext50", "SEResNext101", "TorchVisionFCModel", *_RESNETS)
 )
 """The networks that would download weights by their argument `pretrained`, some of them without being asked."""
 

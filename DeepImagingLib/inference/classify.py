@@ -19,6 +19,7 @@ from DeepImagingLib.inference.ladder import half_of
 from DeepImagingLib.inference.plan import InParts, limits
 from DeepImagingLib.inference.predict import told_plainly
 from DeepImagingLib.inference.preprocess import preprocess
+from DeepImagingLib.tasks.classification import likeness_of, unlikeness
 
 if TYPE_CHECKING:
     import torch
@@ -46,12 +47,14 @@ class Said(Answer):
         probabilities: (N, labels), a row a part.
         answers: How the network's outputs were read.
         parts: What was looked at.
+        unlike: How unlike the images of the training the input is; None where the bundle doesn't tell.
     """
 
     names: tuple[str, ...]
     probabilities: Numbers
     answers: Answers
     parts: Parts
+    unlike: float | None = None
 
 
 class Parts:
@@ -155,11 +158,14 @@ def classify(
         probabilities = answers.probabilities(outputs)
     if not np.isfinite(probabilities).all():
         raise BundleError(f"The bundle {bundle.name!r} answers with values that are not numbers; its weights are bad.")
+    least = likeness_of(bundle.metadata, names)
+    kept = slice(None) if least is None else slice(-1)
     return Said(
-        names,
-        probabilities,
+        names[kept],
+        probabilities[:, kept],
         answers,
         parts,
+        None if least is None else unlikeness(probabilities[:, -1], least),
         device=str(device),
         precision=call.precision,
         plan=_plan(parts, device),

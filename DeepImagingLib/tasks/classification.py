@@ -8,14 +8,49 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from DeepImagingLib.errors import InputError
+from DeepImagingLib.errors import BundleError, InputError
 
 Numbers = npt.NDArray[np.float64]
 
+LIKENESS = "likeness"
+"""Key of the metadata: {"label": the network's last one, "least": 0 to 1}. No key of MONAI's.
+
+That label is no finding, but whether the image is like those of the training; below `least` it isn't.
+"""
 TOP = "top"
 ALL = "all"
 THRESHOLDS = "thresholds"
 """Key of the metadata: label → probability from which on it counts as found. No key of MONAI's."""
+
+
+def likeness_of(metadata: Mapping[str, Any], names: Sequence[str]) -> float | None:
+    """Return from which probability of the network's last label an image is like those of the training.
+
+    None where the metadata don't say that this label tells it.
+
+    Raises:
+        BundleError: They say it of another label, or of no probability.
+    """
+    told = metadata.get(LIKENESS)
+    if told is None:
+        return None
+    least = told.get("least") if isinstance(told, Mapping) else None
+    if not isinstance(least, (int, float)) or not 0 < least < 1 or told.get("label") != names[-1] or len(names) < 2:
+        raise BundleError(
+            f"`{LIKENESS}` in the metadata is {str(told)[:80]}; it has to name the last label, {names[-1]!r}, and the "
+            "`least` of its probabilities, between 0 and 1."
+        )
+    return float(least)
+
+
+def unlikeness(likeness: Numbers, least: float) -> float:
+    """Return how unlike the images of the training an image is, 1 and above where it isn't like them.
+
+    Args:
+        likeness: (N,) probabilities of its parts, of which the middle one counts.
+        least: From which on it is like them.
+    """
+    return float((1 - np.median(likeness)) / (1 - least))
 
 
 def overall(rows: Numbers, exclusive: bool) -> tuple[float, ...]:

@@ -10,9 +10,10 @@ from DeepImagingLib.training.cases.stored import Cases
 from DeepImagingLib.training.classifying import measure_classifier
 from DeepImagingLib.training.detecting import DetectorLoss, GrowingHardness, measure_detector
 from DeepImagingLib.training.draws import Shuffled
-from DeepImagingLib.training.losses import PresentDiceCELoss
+from DeepImagingLib.training.losses import KnownBCELoss, PresentDiceCELoss
 from DeepImagingLib.training.lung_patches import LungCases, LungPatches
 from DeepImagingLib.training.old_labels import OldLabelsd
+from DeepImagingLib.training.outliers import RandOutlierd
 from DeepImagingLib.training.phantom_patches import PhantomCases, PhantomPatches
 from DeepImagingLib.training.radiographs import Radiographs
 from DeepImagingLib.training.recipe import Recipe, load_recipe
@@ -29,12 +30,14 @@ __all__ = [
     "DiceBesideKept",
     "EarlierWeights",
     "GrowingHardness",
+    "KnownBCELoss",
     "LungCases",
     "LungPatches",
     "OldLabelsd",
     "PhantomCases",
     "PhantomPatches",
     "PresentDiceCELoss",
+    "RandOutlierd",
     "Radiographs",
     "Recipe",
     "Scans",

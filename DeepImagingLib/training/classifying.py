@@ -23,7 +23,7 @@ class Told:
     Attributes:
         labels: Names of the labels.
         logits: (cases, labels) before the sigmoid.
-        truth: (cases, labels) of 0 and 1.
+        truth: (cases, labels) of 0 and 1, NaN where nothing is known.
     """
 
     labels: Sequence[str]
@@ -32,10 +32,13 @@ class Told:
 
     def means(self) -> dict[str, float]:
         """Return each label's AUROC, if some cases have it and some don't, their mean, and the binary cross-entropy."""
-        areas = {name: Roc(*column).area() for name, *column in zip(self.labels, self.truth.T, self.logits.T)}
+        told = ~self.truth.isnan()
+        columns = zip(self.labels, self.truth.T, self.logits.T, told.T, strict=True)
+        areas = {name: Roc(truth[kept], logits[kept]).area() for name, truth, logits, kept in columns}
         known = {name: area for name, area in areas.items() if not np.isnan(area)}
         mean = float(np.mean(list(known.values()))) if known else 0.0
-        return known | {CROSS_ENTROPY: float(binary_cross_entropy_with_logits(self.logits, self.truth)), MEAN: mean}
+        entropy = binary_cross_entropy_with_logits(self.logits[told], self.truth[told])
+        return known | {CROSS_ENTROPY: float(entropy), MEAN: mean}
 
 
 def measure_classifier(

@@ -1,4 +1,4 @@
-"""Cross-entropy plus soft Dice over the labels that are there."""
+"""Losses that leave out what isn't there: labels that are absent, or of which nothing is known."""
 
 from __future__ import annotations
 
@@ -33,3 +33,17 @@ class PresentDiceCELoss(torch.nn.Module):
         counts[::labels] = False
         loss = -of_truth.mean()
         return loss + 1 - dice[counts].mean() if counts.any() else loss
+
+
+class KnownBCELoss(torch.nn.Module):
+    """Binary cross-entropy of those labels that are known, each image's and label's of the same weight."""
+
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss, a scalar.
+
+        Args:
+            logits: (B, L) of the network.
+            target: (B, L) of 0 and 1, NaN where nothing is known.
+        """
+        known = ~target.isnan()
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits[known], target[known])

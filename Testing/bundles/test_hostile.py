@@ -167,7 +167,7 @@ CASES: dict[str, Case] = {
     ),
     "a transform that writes files": (
         "postprocessing#transforms#2",
-        lambda c: step("SaveClassificationd", keys="pred", output_dir=str(c.parent), filename=c.name),
+        lambda c: step("monai.apps.SaveImaged", keys="pred", output_dir=str(c.parent)),
         "postprocessing#transforms#2#_target_",
     ),
     "a transform that writes a mapping": (
@@ -382,6 +382,7 @@ NETWORK_SETTINGS: dict[str, dict[str, Any]] = {
     "EfficientNetBN": {"model_name": "efficientnet-b0", "spatial_dims": 2},
     "FlexibleUNet": {"in_channels": 3, "out_channels": 2, "backbone": "efficientnet-b0", "spatial_dims": 2},
     "AHNet": {"spatial_dims": 2, "upsample_mode": "bilinear"},
+    "TorchVisionFCModel": {"model_name": "resnet18", "num_classes": 2, "pool": None},
 }
 
 

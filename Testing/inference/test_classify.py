@@ -181,6 +181,31 @@ class TestInputs:
             classified(endoscopy, picture(), Options(device="cpu", heatmaps=("liver",)))
 
 
+class TestLikeness:
+    """A bundle may tell by its last label whether an image is like those it was trained on."""
+
+    @staticmethod
+    def bundle(folder: Path, **likeness: object) -> Path:
+        made = make.write_breast_density_like(folder)
+        path = folder / "configs" / "metadata.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"likeness": likeness}))
+        return made
+
+    def test_it_is_no_label_of_the_answer(self, tmp_path: Path) -> None:
+        whole = classified(make.write_breast_density_like(tmp_path / "whole"), picture())
+        last = whole.probabilities[-1]
+        for least, is_unlike in ((last + 0.01, True), (last - 0.01, False)):
+            result = classified(self.bundle(tmp_path / str(is_unlike), label="D", least=least), picture())
+            assert result.by_label == pytest.approx(dict(zip("ABC", whole.probabilities, strict=False)))
+            assert result.unlike == pytest.approx((1 - last) / (1 - least))
+            assert result.is_unlike is is_unlike
+        assert whole.unlike is None and not whole.is_unlike
+
+    def test_another_label_cannot_tell_it(self, tmp_path: Path) -> None:
+        with pytest.raises(BundleError, match="has to name the last label, 'D'"):
+            classified(self.bundle(tmp_path / "a", label="A", least=0.5), picture())
+
+
 class TestBrokenBundles:
     """A sentence says what is wrong in them."""
 

@@ -18,7 +18,15 @@ from DeepImagingLib.files.read import read
 from DeepImagingLib.inference.progress import Monitor
 from DeepImagingLib.inference.threads import one_thread
 from DeepImagingLib.phantoms import chest_xray, torso_ct
-from DeepImagingLib.training import Radiographs, Shuffled, Trainer, load_recipe, measure_classifier
+from DeepImagingLib.training import (
+    KnownBCELoss,
+    Radiographs,
+    Shuffled,
+    Trainer,
+    load_recipe,
+    measure_classifier,
+    outliers,
+)
 from DeepImagingLib.training.classifying import CROSS_ENTROPY
 from DeepImagingLib.training.radiographs import FINDINGS, LABELS
 from DeepImagingLib.training.validate import MEAN
@@ -34,9 +42,9 @@ def config(**changes: Any) -> dict[str, Any]:
     recipe["network_def"] |= {"init_features": 4, "growth_rate": 4, "block_config": [1, 1]}
     recipe["radiographs"] |= {"size": SIZE}
     recipe["validation"]["phantoms"] |= {"size": SIZE, "bodies": 1, "exposures": 2}
-    recipe["patch_transform"]["transforms"][0]["spatial_size"] = [SIZE, SIZE]
-    recipe["case_transform"]["transforms"][0]["spatial_size"] = SIZE
-    recipe["case_transform"]["transforms"][2]["spatial_size"] = [SIZE, SIZE]
+    recipe["patch_transform"]["transforms"][1]["spatial_size"] = [SIZE, SIZE]
+    recipe["case_transform"]["transforms"][1]["spatial_size"] = SIZE
+    recipe["case_transform"]["transforms"][3]["spatial_size"] = [SIZE, SIZE]
     recipe["trainer"] |= {"validate_every": 2, "checkpoint_seconds": 0.0, "precision": "full"}
     return recipe
 
@@ -94,7 +102,7 @@ class TestTheBundle:
         metadata = json.loads((trained / "configs" / "metadata.json").read_text(encoding="utf-8"))
         assert {"AUROC, phantoms: mean", f"AUROC, phantoms: {CROSS_ENTROPY}"} <= metadata["eval_metrics"].keys()
         output = metadata["network_data_format"]["outputs"]["pred"]
-        assert tuple(output["channel_def"].values()) == LABELS
+        assert tuple(output["channel_def"].values()) == (*LABELS, "chest X-ray")
 
     def test_a_run_that_was_stopped_ends_with_the_same_weights(
         self, recipe: Path, trained: Path, cache: Path, tmp_path: Path
@@ -123,7 +131,7 @@ class TestTheBundle:
         assert len(rows) == 2
         for row in rows:
             told = [float(number) for number in row.split(",")[1:]]
-            assert len(told) == len(LABELS) and all(0 < p < 1 for p in told)
+            assert len(told) == len(LABELS) + 1 and all(0 < p < 1 for p in told)
 
     def test_training_and_inference_see_a_picture_alike(self, radiographs: Radiographs, tmp_path: Path) -> None:
         import PIL.Image
@@ -226,3 +234,30 @@ def test_it_learns_to_tell_what_it_was_shown(cache: Path, tmp_path: Path) -> Non
     trainer = trainer_of(write(tmp_path / "recipe", recipe), tmp_path / "bundle", cache)
     trainer.run()
     assert trainer.course.best > 0.9
+
+
+class TestOutliers:
+    """What is none of what the network is for is put in, and told."""
+
+    @pytest.mark.parametrize("kind", outliers.KINDS, ids=lambda kind: kind.__name__)
+    def test_each_kind_has_the_pictures_shape_and_another_content(self, kind: Any, radiographs: Radiographs) -> None:
+        picture = radiographs[0]["image"][0].numpy()
+        made = kind(picture, np.random.RandomState(0))
+        assert made.shape == picture.shape and np.isfinite(made).all()
+        assert np.corrcoef(made.ravel(), picture.ravel())[0, 1] < 0.9
+
+    def test_nothing_else_is_known_of_them(self, radiographs: Radiographs) -> None:
+        never, always = (outliers.RandOutlierd("image", prob=prob) for prob in (0.0, 1.0))
+        item = radiographs[0]
+        assert torch.equal(never(item)["label"], torch.cat([item["label"], torch.ones(1)]))
+        label = always(item)["label"]
+        assert label[:-1].isnan().all() and label[-1] == 0
+
+    def test_what_is_not_known_costs_nothing(self) -> None:
+        logits = torch.tensor([[0.3, -2.0], [5.0, 1.0]], requires_grad=True)
+        target = torch.tensor([[1.0, 0.0], [torch.nan, 1.0]])
+        loss = KnownBCELoss()(logits, target)
+        loss.backward()
+        whole = torch.nn.BCEWithLogitsLoss(reduction="none")(logits, target.nan_to_num(0.0))
+        assert loss.item() == pytest.approx(whole[~target.isnan()].mean().item())
+        assert logits.grad is not None and logits.grad[1, 0] == 0 and (logits.grad != 0).sum() == 3
