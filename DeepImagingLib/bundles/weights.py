@@ -62,6 +62,18 @@ def load_into(network: torch.nn.Module, path: Path, device: torch.device, *, tru
     network.load_state_dict(state, strict=True)
 
 
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Return the weights by name that a file holds, on the CPU; what is more than tensors isn't unpickled.
+
+    Raises:
+        BundleError: The file is damaged, or holds no weights.
+        TrustError: It holds more than tensors and plain values; nothing of it was run.
+    """
+    import torch
+
+    return _state_dict(_read(path, path.name, torch.device("cpu"), False), path.name)
+
+
 def _is_torchscript(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:

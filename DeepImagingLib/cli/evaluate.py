@@ -32,6 +32,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="scans with annotations.csv, DL_info.csv, or NAME.json each; pictures with a table of labels",
     )
+    parser.add_argument("--list", metavar="FILE", help="of a folder's pictures, only those in this list")
     parser.add_argument("--phantoms", metavar="FIRST:LAST", help="made chests of the seeds FIRST ≤ seed < LAST")
     parser.add_argument(
         "--output", metavar="DIR", required=True, help="folder of evaluation.json, a table, and curves as pictures"
@@ -53,6 +54,8 @@ def evaluate(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
 
     if bool(parsed.data) == bool(parsed.phantoms):
         raise InputError("Say what to evaluate on: either --data DIR or --phantoms FIRST:LAST.")
+    if parsed.list and not parsed.data:
+        raise InputError("--list takes some of a folder's pictures; name the folder with --data.")
     bundle = load_bundle(parsed.model, parsed.trust)
     told: dict[str, Any] = {"model": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
     told |= {"on": f"phantoms {parsed.phantoms}" if parsed.phantoms else Path(parsed.data).name}
@@ -69,7 +72,10 @@ def _evaluate_classes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: 
     from DeepImagingLib.cli import evaluate_classes as classes
     from DeepImagingLib.hosts.warm import WarmModels
 
-    cases = classes.pictures(Path(parsed.data)) if parsed.data else classes.radiographs(_seeds(parsed.phantoms))
+    data = Path(parsed.data) if parsed.data else None
+    cases = classes.pictures(data, parsed.list) if data else classes.radiographs(_seeds(parsed.phantoms))
+    known = classes.published(bundle.metadata)
+    told |= {classes.PUBLISHED: known} if known else {}
     options = Options(device=parsed.device, heatmaps=("all",) if parsed.explanations else (), method=parsed.method)
     with ProgressLine(sys.stderr.isatty()) as line:
         run = classes.runner(bundle, WarmModels(), progress=line, cancel=interrupt)
@@ -81,7 +87,10 @@ def _evaluate_classes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: 
         f"{told['images']} images, macro AUROC {_shown(told['macro_auroc'])}, calibration error {_shown(told['ece'])}"
     )
     for label, figures in told["labels"].items():
-        print(f"{label:<24} AUROC {_shown(figures['auroc'])}, {figures['images']} images")
+        beside = f", published {known['auroc'][label]:.4f}" if label in known.get("auroc", ()) else ""
+        print(f"{label:<24} AUROC {_shown(figures['auroc'])}{beside}, {figures['images']} images")
+    if known:
+        print(f"Published: {known['source']}, on {known['on']}.")
     for name, figure in told.get("explanations", {}).get(parsed.method, {}).items():
         if name != "labels":
             print(f"{parsed.method}, {name}: {_shown(figure['mean'])} of {figure['heatmaps']} heatmaps")

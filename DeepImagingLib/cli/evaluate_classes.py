@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,8 @@ TOLERANCE_MM = 15.0
 TAKEN_AWAY = 20
 """Steps of the deletion and insertion curves."""
 BOXES = "BBox_List_2017.csv"
+PUBLISHED = "published"
+"""Key of the metadata: {"source", "on", "auroc": label → number}, what others measured. No key of MONAI's."""
 
 
 @dataclass(frozen=True)
@@ -61,30 +63,42 @@ def radiographs(seeds: range) -> Iterator[Case]:
         yield Case(f"phantom {seed}", images["cxr"], found, {name: truth.mask(name)[..., 0] for name in found})
 
 
-def pictures(folder: Path) -> Iterator[Case]:
+def pictures(folder: Path, listed: str | None = None) -> Iterator[Case]:
     """Yield the pictures that a folder's one table of labels names, with their boxes where there is a list of these.
 
+    Args:
+        folder: With pictures in folders of any depth.
+        listed: Path, from the folder on, of a list of those to take; without one, all are.
+
     Raises:
-        InputError: There is no table, or a picture is missing.
+        InputError: There is no table, it doesn't know a picture of the list, or a picture is missing.
     """
     from DeepImagingLib.files import read
-    from DeepImagingLib.files.labels import read_boxes, read_labels
+    from DeepImagingLib.files.labels import find_pictures, read_boxes, read_labels, read_list
 
     tables = sorted(path for path in folder.glob("*.csv") if path.name != BOXES)
     if len(tables) != 1:
         raise InputError(f"The folder {folder.name!r} has {len(tables)} tables of labels (.csv); leave one in it.")
     table = read_labels(tables[0])
     boxes = read_boxes(folder / BOXES) if (folder / BOXES).is_file() else {}
-    files = {path.name: path for path in folder.rglob("*") if path.is_file()}
-    for name, findings in table.on.items():
-        if name not in files:
-            raise InputError(f"{tables[0].name} names {name!r}, which isn't in the folder {folder.name!r}.")
-        image = read(files[name])
+    names = read_list(folder / listed) if listed else tuple(table.on)
+    table.truth(names, ())  # tells of a picture it doesn't know
+    for name, path in zip(names, find_pictures(folder, names), strict=True):
+        image = read(path)
         regions: dict[str, npt.NDArray[np.bool_]] = {}
         for box in boxes.get(name, ()):
             mask = box.mask((int(image.shape[1]), int(image.shape[2])))
             regions[box.label] = regions.get(box.label, np.zeros_like(mask)) | mask
-        yield Case(name, image, frozenset(findings), regions, table.subjects.get(name, ""))
+        yield Case(name, image, table.on[name], regions, table.subjects.get(name, ""))
+
+
+def published(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a bundle's metadata tell of others' figures; empty where they don't."""
+    told = metadata.get(PUBLISHED)
+    if not isinstance(told, Mapping) or not isinstance(told.get("auroc"), Mapping):
+        return {}
+    areas = {label: area for label, area in told["auroc"].items() if isinstance(area, (int, float))}
+    return {"source": str(told.get("source")), "on": str(told.get("on")), "auroc": areas}
 
 
 def measure(

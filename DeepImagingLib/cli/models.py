@@ -1,8 +1,9 @@
-"""`models`: tells what bundles are there, adds and removes the user's own."""
+"""`models`: tells what bundles are there, adds and removes the user's own, and makes one of given weights."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from DeepImagingLib.cli.console import Interrupt, print_json, print_table
@@ -30,6 +31,11 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     removing = models.add_parser("remove", help="delete a model of your own")
     removing.add_argument("model", metavar="NAME")
     removing.set_defaults(command=remove_model)
+    converting = models.add_parser("convert", help="make a bundle of a DenseNet's weights in torchvision's names")
+    converting.add_argument("model", metavar="NAME|PATH", help="the bundle to take all but the weights from")
+    converting.add_argument("--weights", metavar="FILE", required=True, help="the weights, as torch.save wrote them")
+    converting.add_argument("--output", metavar="DIR", required=True, help="folder of the bundle to make")
+    converting.set_defaults(command=convert_model)
 
 
 def list_models(parsed: argparse.Namespace, _: Interrupt) -> int:
@@ -98,6 +104,14 @@ def remove_model(parsed: argparse.Namespace, _: Interrupt) -> int:
 
     remove_bundle(parsed.model)
     print(f"Removed {parsed.model}.")
+    return 0
+
+
+def convert_model(parsed: argparse.Namespace, _: Interrupt) -> int:
+    """Write a bundle with weights that came in torchvision's names."""
+    from DeepImagingLib.bundles.densenet import convert
+
+    print(f"Wrote {convert(parsed.model, Path(parsed.weights), Path(parsed.output))}")
     return 0
 
 

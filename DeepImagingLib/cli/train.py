@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from DeepImagingLib.training import Trainer
     from DeepImagingLib.training.compose import Draft
 
+EITHER = "Name either a recipe to train by, or your own scans with --data and --from"
+DATASET = "dataset_dir"
+"""The setting of a recipe that trains on a folder of the user's, as MONAI's bundles call it."""
+
 
 def add_train(parser: argparse.ArgumentParser) -> None:
     """Say what words it takes."""
@@ -26,9 +30,13 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="DIR", help="folder of the bundle to make (default: trained/NAME)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--resume", action="store_true", help="go on where an earlier training in DIR was stopped")
-    parser.add_argument("--from", dest="start", metavar="BUNDLE|scratch", help="whose weights to begin with")
+    parser.add_argument("--from", dest="start", metavar="BUNDLE|FILE|scratch", help="whose weights to begin with")
+    parser.add_argument(
+        "--data",
+        metavar="PATH",
+        help="folder with images/ and labels/, a Decathlon dataset.json, a CSV; or what a recipe asks for",
+    )
     data = parser.add_argument_group("labelled scans of your own")
-    data.add_argument("--data", metavar="PATH", help="folder with images/ and labels/, a Decathlon dataset.json, a CSV")
     data.add_argument("--images", default="*", metavar="PATTERN", help="of files in images/, such as '*_ct.nii.gz'")
     data.add_argument("--label-files", default="*", metavar="PATTERN", help="of files in labels/")
     data.add_argument("--labels", metavar="NAME[=NUMBER],…", help="what the numbers in label files mean")
@@ -51,21 +59,24 @@ def train(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
     from DeepImagingLib.inference.device import choose_device
     from DeepImagingLib.training.ranks import Ranks
 
-    if bool(parsed.data) == bool(parsed.recipe):
-        raise InputError("Name either a recipe to train by, or your own scans with --data and --from.")
+    if not (parsed.data or parsed.recipe):
+        raise InputError(f"{EITHER}.")
     ranks = Ranks()
     ranks.join()
     device = _checked(parsed.device, choose_device)
     with nullcontext() if ranks.leads else redirect_stdout(None):
-        return (_train_on_scans if parsed.data else _train_by_recipe)(parsed, device, interrupt)
+        return (_train_by_recipe if parsed.recipe else _train_on_scans)(parsed, device, interrupt)
 
 
 def _train_by_recipe(parsed: argparse.Namespace, device: str, interrupt: Interrupt) -> int:
     from DeepImagingLib.training import load_recipe
 
     recipe = load_recipe(parsed.recipe, parsed.trust)
+    if parsed.data and DATASET not in recipe.config:
+        raise InputError(f"The recipe {recipe.root.name} takes no --data. {EITHER}.")
     output = Path(parsed.output) if parsed.output else Path("trained") / recipe.root.name
     asked = {"minutes": parsed.minutes, "cache": parsed.cache, "scans": parsed.validate, "start": parsed.start}
+    asked[DATASET] = str(Path(parsed.data).absolute()) if parsed.data else None
     settings = {"output_dir": str(output.absolute()), "resume": parsed.resume}
     settings |= {key: value for key, value in asked.items() if value is not None}
     return _run(recipe.trainer(device, settings), interrupt)

@@ -177,3 +177,18 @@ def read_list(path: Path) -> tuple[str, ...]:
         what = f"names {max(names, key=names.count)!r} twice" if names else "names no file"
         raise InputError(f"{path.name} {what}; give a list with one file on each line, each once.")
     return tuple(names)
+
+
+def find_pictures(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Return where the pictures of these names are, in folders of any depth.
+
+    Raises:
+        InputError: Some are nowhere.
+    """
+    files = {path.name: path for path in folder.rglob("*") if path.is_file()}
+    if missing := [name for name in names if name not in files]:
+        raise InputError(
+            f"{len(missing)} of {len(names)} pictures that were asked for aren't in the folder {folder.name!r}, such "
+            f"as {missing[0]!r}; put them there, or leave them out of the list."
+        )
+    return [files[name] for name in names]

@@ -10,6 +10,7 @@ from DeepImagingLib.training.cases.stored import Cases
 from DeepImagingLib.training.classifying import measure_classifier
 from DeepImagingLib.training.detecting import DetectorLoss, GrowingHardness, measure_detector
 from DeepImagingLib.training.draws import Shuffled
+from DeepImagingLib.training.labelled_pictures import LabelledPictures
 from DeepImagingLib.training.losses import KnownBCELoss, PresentDiceCELoss
 from DeepImagingLib.training.lung_patches import LungCases, LungPatches
 from DeepImagingLib.training.old_labels import OldLabelsd
@@ -18,7 +19,7 @@ from DeepImagingLib.training.phantom_patches import PhantomCases, PhantomPatches
 from DeepImagingLib.training.radiographs import Radiographs
 from DeepImagingLib.training.recipe import Recipe, load_recipe
 from DeepImagingLib.training.scans import Scans
-from DeepImagingLib.training.stages import CoarseStage, EarlierWeights
+from DeepImagingLib.training.stages import CoarseStage, EarlierWeights, TorchvisionWeights
 from DeepImagingLib.training.trainer import Trainer
 from DeepImagingLib.training.validate import DiceBesideKept
 
@@ -31,6 +32,7 @@ __all__ = [
     "EarlierWeights",
     "GrowingHardness",
     "KnownBCELoss",
+    "LabelledPictures",
     "LungCases",
     "LungPatches",
     "OldLabelsd",
@@ -42,6 +44,7 @@ __all__ = [
     "Recipe",
     "Scans",
     "Shuffled",
+    "TorchvisionWeights",
     "Trainer",
     "load_recipe",
     "measure_classifier",

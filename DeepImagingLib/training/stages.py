@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
 from DeepImagingLib.bundles.bundle import load_bundle
+from DeepImagingLib.bundles.densenet import HEAD, read_torchvision
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.training.transfer import transfer
 
@@ -62,6 +64,30 @@ class EarlierWeights:
             raise InputError(f"The weights of {bundle.name} don't fit the network of the recipe.")
         facts = {"bundle": bundle.name, "version": bundle.version, "sha256": bundle.sha256, "new": list(told.unknown)}
         return {"began_with": {**facts, "training": bundle.metadata.get("training")}}
+
+
+@dataclass
+class TorchvisionWeights:
+    """The weights of a DenseNet by torchvision's names, such as those of ImageNet; another head begins at random.
+
+    Attributes:
+        file: That holds them (see `bundles.densenet.read_torchvision`).
+    """
+
+    file: str
+    trainer: None = None
+
+    def run(self, network: torch.nn.Module, minutes: float | None, resume: bool, monitor: Monitor) -> dict[str, Any]:
+        """Take them over, and return which weights are new.
+
+        Raises:
+            BundleError: The file can't be read.
+            InputError: They don't fit.
+        """
+        told = transfer(network, read_torchvision(Path(self.file)), {}, (), ())
+        if strange := [name for name in told.new if not name.startswith(HEAD)]:
+            raise InputError(f"The weights don't fit the recipe's network: {strange[0]}, {told.new[strange[0]]}.")
+        return {"began_with": {"weights": Path(self.file).name, "new": list(told.new)}}
 
 
 @dataclass
