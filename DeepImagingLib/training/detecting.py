@@ -89,10 +89,10 @@ class GrowingHardness(HardNegativeSampler):
     def select_samples_img_list(
         self, target_labels: Sequence[torch.Tensor], fg_probs: Sequence[torch.Tensor]
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Return masks (A,) of positives and negatives, an image each; arguments as MONAI's."""
-        labels, scores = torch.cat(list(target_labels)), torch.cat(list(fg_probs)).float()
+        """Return masks (A,) of positives and negatives, an image each; MONAI's detector gives logits, not probabilities."""
+        labels, scores = torch.cat(list(target_labels)), torch.sigmoid(torch.cat(list(fg_probs)).detach().float())
         positives, negatives = scores[labels >= 1], scores[labels == 0]
-        apart = float((positives.mean() - negatives.mean()).detach()) if len(positives) else 0.0
+        apart = float(positives.mean() - negatives.mean()) if len(positives) else 0.0
         self._share = self.hard * max(0.0, apart)
         masks: tuple[list[torch.Tensor], list[torch.Tensor]] = super().select_samples_img_list(target_labels, fg_probs)
         return masks

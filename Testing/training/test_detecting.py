@@ -195,8 +195,9 @@ class TestGrowingHardness:
         labels = torch.zeros(5010)
         labels[:10] = 1
         scores = torch.cat([torch.full((10,), positive_score), torch.full((50,), 0.2), torch.full((4950,), 0.01)])
+        logits = torch.logit(scores)  # what MONAI's detector gives
         sampler = GrowingHardness(0.8, batch_size_per_image=40, positive_fraction=0.25, pool_size=1, min_neg=1)
-        (_,), (negatives,) = sampler([labels], scores)
+        (_,), (negatives,) = sampler([labels], logits)
         assert int(negatives.sum()) in range(28, 31)
         return int(negatives[10:60].sum())
 
