@@ -89,7 +89,7 @@ class GrowingHardness(HardNegativeSampler):
     def select_samples_img_list(
         self, target_labels: Sequence[torch.Tensor], fg_probs: Sequence[torch.Tensor]
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Return masks (A,) of positives and negatives, an image each; MONAI's detector gives logits, not probabilities."""
+        """Return masks (A,) of positives and negatives, an image each; MONAI's detector gives logits."""
         labels, scores = torch.cat(list(target_labels)), torch.sigmoid(torch.cat(list(fg_probs)).detach().float())
         positives, negatives = scores[labels >= 1], scores[labels == 0]
         apart = float(positives.mean() - negatives.mean()) if len(positives) else 0.0
