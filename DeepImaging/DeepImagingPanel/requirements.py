@@ -19,7 +19,7 @@ NEVER = ("slicer-core", "vtk", "PySide6", "PySide6-Essentials", "SimpleITK", "nu
 """Slicer brings these, or they would take the place of a part of Slicer, or of what PyTorchUtils chose."""
 TORCH = "torch"
 """Comes through PyTorchUtils, which chooses the build for this machine's GPU and driver."""
-_MODULES = {"PyYAML": "yaml", "scikit-image": "skimage"}
+_MODULES = {"PyYAML": "yaml", "pillow": "PIL", "scikit-image": "skimage"}
 """What is imported under another name than it is installed by."""
 
 

@@ -235,7 +235,7 @@ class TestPlan:
         put()
         plan = Installer().plan()
         assert plan
-        assert plan.size == "195 to 3085 MB"
+        assert plan.size == "202 to 3092 MB"
         assert plan.lines()[1].startswith("monai==1.6.1, about 1.7 MB (")
 
     def test_says_which_other_version_is_there(self, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
