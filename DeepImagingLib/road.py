@@ -16,11 +16,12 @@ import numpy.typing as npt
 
 from DeepImagingLib import __version__
 from DeepImagingLib.bundles import Bundle, Pipeline, load_bundle
-from DeepImagingLib.errors import BundleError
+from DeepImagingLib.errors import BundleError, InputError
 from DeepImagingLib.explain.explained import Explaining
 from DeepImagingLib.files import digest
 from DeepImagingLib.inference import checks, uncertainty
 from DeepImagingLib.inference.answer import Answer
+from DeepImagingLib.inference.answers import cut_off
 from DeepImagingLib.inference.classify import classify, foresee_parts
 from DeepImagingLib.inference.detect import Detecting
 from DeepImagingLib.inference.device import choose_device
@@ -266,19 +267,23 @@ def _started(
         )
     if loaded.task == "detection" and not loaded.detector:
         raise BundleError(f"The bundle {loaded.name!r} has no RetinaNetDetector; other detectors can't be run.")
+    if options.heatmaps and not loaded.classifies:
+        raise InputError(f"{loaded.name!r} is no classifier, so it has no heatmaps; ask for probabilities instead.")
     masks = not (loaded.detector or loaded.classifies)
     wanted = segmentation.channels_of(options.probabilities, loaded.labels) if masks else {}
     with monitor.stage("Checking the input"):
         prepared = prepare(loaded, inputs)
         regions = {name: crop(image, options.roi) for name, image in prepared.by_name.items()}
         for name, region in regions.items():
-            checks.check_not_constant(region, label_of(name, regions))
+            checks.check_not_constant(region, label_of(name, regions), colours=loaded.classifies)
     with monitor.stage("Loading the model"):
         device = choose_device(options.device)
         with warnings.catch_warnings():
             # MONAI warns of defaults that change, which is for a bundle's author and not for its user.
             warnings.simplefilter("ignore", FutureWarning)
             pipeline = build(loaded, device)
+    if loaded.classifies and (limits := cut_off(pipeline.preprocessing)):
+        checks.check_within(next(iter(regions.values())), label_of(next(iter(regions)), regions), limits)
     return _Start(loaded, prepared, regions, pipeline, device, wanted)
 
 

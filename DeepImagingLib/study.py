@@ -139,6 +139,9 @@ class StudyJob:
         with monitor.stage("Reading the model"):
             bundle = context.models.load(self.model, self.trust)
             check_outputs(self.outputs, bundle)
+            maps = self.options.heatmaps or bundle.patch
+            if bundle.classifies and not maps and any(ending_of(path) == ".nii.gz" for path in self.outputs):
+                raise InputError("A classifier writes its heatmaps as .nii.gz; name some with --heatmaps, `top` say.")
             if not (bundle.detector or bundle.classifies):
                 channels_of(self.options.probabilities, bundle.labels)  # a wrong name is told before a scan is read
         images = self._read(monitor)

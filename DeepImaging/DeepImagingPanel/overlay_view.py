@@ -64,7 +64,7 @@ class OverlayView:
         if volume is not None:
             views = scene.slice_composites(slicer.mrmlScene)
             opacities = [v.GetForegroundOpacity() for v in views if v.GetForegroundVolumeID() == volume.GetID()]
-            setQuietly(ui.overlayOpacitySlider, "value", opacities[0])
+            setQuietly(ui.overlayOpacitySlider, "value", opacities[0] if opacities else ui.overlayOpacitySlider.value)
             setQuietly(ui.overlayFromSlider, "value", scene.seen_from(volume))
             ui.overlayScaleText.text = _("0 to {scale:.3g}").format(scale=scene.scale_of(volume))
 

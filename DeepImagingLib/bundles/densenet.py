@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from DeepImagingLib.bundles.bundle import load_bundle
 from DeepImagingLib.bundles.find import METADATA, find_bundle
+from DeepImagingLib.bundles.metadata import OF_WEIGHTS
 from DeepImagingLib.bundles.weights import DEFAULT, read_weights
 from DeepImagingLib.errors import BundleError, OutputError
 
@@ -90,6 +91,7 @@ def convert(name_or_path: str, weights: Path, output: Path) -> Path:
 
 
 def _tell(path: Path, weights: Path) -> None:
-    metadata = json.loads(path.read_text(encoding="utf-8"))
+    told = json.loads(path.read_text(encoding="utf-8"))
+    metadata = {key: value for key, value in told.items() if key not in OF_WEIGHTS}
     metadata[CONVERTED] = {"file": weights.name, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
     path.write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -120,5 +120,5 @@ def _judge_arguments(component: dict[str, Any], ident: str, name: str) -> None:
     if unknown := sorted(key for key in component if key not in known and key not in _KNOWN_SPECIAL):
         raise Refusal(join(ident, unknown[0]), f"gives {name} the argument {unknown[0]!r}, which is not on the list")
     model = component.get("model_name", "resnet18")
-    if model not in allowed.TORCHVISION_MODELS:
+    if not isinstance(model, str) or model not in allowed.TORCHVISION_MODELS:
         raise Refusal(join(ident, "model_name"), f"asks for torchvision's {model!r}, which is not on the list")

@@ -19,6 +19,8 @@ _BY_TYPE = {"object": "detection", "tuples": "landmarks"}
 
 
 DEFAULT_THRESHOLD = 0.5
+OF_WEIGHTS = ("hidden", "calibration", "thresholds", "converted_from", "eval_metrics", "training")
+"""Keys that tell what was found of the very weights, and nothing of others."""
 MAX_NUMBER = 9
 """Digits of a channel's number at most."""
 

@@ -44,6 +44,7 @@ class Case:
         findings: Names of the labels it shows.
         regions: Label to (I, J) where that is.
         subject: Whose image it is.
+        known: Names of all labels that are known to be there or not.
     """
 
     name: str
@@ -51,16 +52,19 @@ class Case:
     findings: frozenset[str]
     regions: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
     subject: str = ""
+    known: tuple[str, ...] = ()
 
 
 def radiographs(seeds: range) -> Iterator[Case]:
     """Yield made chest radiographs, as they are displayed."""
     from DeepImagingLib.phantoms import chest_xray
+    from DeepImagingLib.phantoms.xray_findings import Finding
 
     for seed in seeds:
         images, truth = chest_xray.sample(seed, photometric="MONOCHROME2")
         found = frozenset(chest_xray.present(truth))
-        yield Case(f"phantom {seed}", images["cxr"], found, {name: truth.mask(name)[..., 0] for name in found})
+        regions = {name: truth.mask(name)[..., 0] for name in found}
+        yield Case(f"phantom {seed}", images["cxr"], found, regions, known=tuple(one.value for one in Finding))
 
 
 def pictures(folder: Path, listed: str | None = None) -> Iterator[Case]:
@@ -89,7 +93,7 @@ def pictures(folder: Path, listed: str | None = None) -> Iterator[Case]:
         for box in boxes.get(name, ()):
             mask = box.mask((int(image.shape[1]), int(image.shape[2])))
             regions[box.label] = regions.get(box.label, np.zeros_like(mask)) | mask
-        yield Case(name, image, table.on[name], regions, table.subjects.get(name, ""))
+        yield Case(name, image, table.on[name], regions, table.subjects.get(name, ""), table.labels)
 
 
 def published(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +114,7 @@ def measure(
         What `evaluation.json` tells, and the files written.
 
     Raises:
-        InputError: No case shows a label of the model.
+        InputError: No case shows a label of the model, or of labels that exclude each other some aren't known.
     """
     from DeepImagingLib.evaluation.classifying import summary, write_report
     from DeepImagingLib.evaluation.judged import Judged
@@ -120,7 +124,8 @@ def measure(
         result = run(case.image, replace(options, heatmaps=()))
         names.append(case.name)
         subjects.append(case.subject)
-        truths.append([_shows(case, label) for label in result.labels])
+        judged_labels = _judged(result, case)
+        truths.append([_shows(case, result.labels[n]) for n in judged_labels])
         results.append(replace(result, heatmaps=()))
         if options.heatmaps:
             explained += _explained(case, result.labels, run, options)
@@ -128,16 +133,18 @@ def measure(
         raise InputError(f"No image shows a label of {bundle.name!r}; they have to be spelt as the model spells them.")
     judged = Judged(
         tuple(names),
-        results[0].labels,
+        tuple(results[0].labels[n] for n in judged_labels),
         np.array(truths),
-        np.array([result.probabilities for result in results]),
-        results[0].thresholds,
+        np.array([result.probabilities for result in results])[:, judged_labels],
+        tuple(results[0].thresholds[n] for n in judged_labels),
         results[0].exclusive,
-        np.array([result.uncalibrated for result in results]) if results[0].uncalibrated else None,
+        np.array([result.uncalibrated for result in results])[:, judged_labels] if results[0].uncalibrated else None,
         tuple(subjects) if all(subjects) else None,
     )
     unlike = [result.is_unlike for result in results if result.unlike is not None]
     told = told | summary(judged, explained)
+    if without := [label for label in results[0].labels if label not in judged.labels]:
+        told["labels_without_truth"] = without
     if unlike:
         told["flagged_as_unlike_training_data"] = float(np.mean(unlike))
     if explained:
@@ -148,6 +155,18 @@ def measure(
             "baseline": "blurred",
         }
     return told, write_report(folder, judged, told, f"{bundle.name} on {told['on']}")
+
+
+def _judged(result: Classification, case: Case) -> list[int]:
+    """Return the numbers of the labels whose truth is known; raises InputError where that is too little."""
+    known = [n for n, label in enumerate(result.labels) if label in case.known or label.lower() in NONE]
+    missing = [label for n, label in enumerate(result.labels) if n not in known]
+    if not any(label in case.known for label in result.labels) or (missing and result.exclusive):
+        raise InputError(
+            f"Nothing is known of {', '.join(map(repr, missing or result.labels))} in {case.name}; labels have to be "
+            "spelt as the model spells them."
+        )
+    return known
 
 
 def _shows(case: Case, label: str) -> bool:

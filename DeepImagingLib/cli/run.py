@@ -115,7 +115,7 @@ def tell(summary: study.Summary, outputs: Sequence[Path]) -> None:
     else:
         _tell_segments(summary, outputs)
     for path, (first, *further) in zip(outputs, summary.written, strict=True):
-        if first != path.name:
+        if first != path.name and "segments" in summary.report:
             print("The segments overlap, so each has a file of its own.")
         print(", ".join([f"Wrote {path.absolute().with_name(first)}", *further]))
 

@@ -183,9 +183,17 @@ def find_pictures(folder: Path, names: Sequence[str]) -> list[Path]:
     """Return where the pictures of these names are, in folders of any depth.
 
     Raises:
-        InputError: Some are nowhere.
+        InputError: Some are nowhere, or there are several of one name.
     """
-    files = {path.name: path for path in folder.rglob("*") if path.is_file()}
+    files: dict[str, Path] = {}
+    wanted = set(names)
+    for path in folder.rglob("*"):
+        if path.name in wanted and path.is_file():
+            if path.name in files:
+                raise InputError(
+                    f"{path.name!r} is in several folders of {folder.name!r}; give each picture its own name."
+                )
+            files[path.name] = path
     if missing := [name for name in names if name not in files]:
         raise InputError(
             f"{len(missing)} of {len(names)} pictures that were asked for aren't in the folder {folder.name!r}, such "

@@ -41,23 +41,50 @@ class Answers:
     threshold: float = THRESHOLD
 
     def probabilities(self, outputs: torch.Tensor) -> Numbers:
-        """Return (N, labels) probabilities of outputs (N, labels), each item by itself as MONAI's evaluators do."""
-        return np.stack([self._row(row) for row in outputs.detach().float().cpu()])
+        """Return (N, labels) probabilities of outputs (N, labels), each item by itself as MONAI's evaluators do.
 
-    def _row(self, row: torch.Tensor) -> Numbers:
+        Without an activation, outputs that are probabilities already, all of them, stay as they are.
+
+        Raises:
+            BundleError: What the activation gives are no probabilities.
+        """
+        import torch
+
+        values = outputs.detach().float().cpu()
+        if any(_activates(step) for step in self.activations):
+            told = torch.stack([self._row(row) for row in values])
+        elif _are_probabilities(values, self.exclusive):
+            told = values.double()
+        else:
+            told = torch.softmax(values.double(), 1) if self.exclusive else torch.sigmoid(values.double())
+        if not bool(((told >= 0) & (told <= 1)).all()):
+            raise BundleError("The bundle's activation gives values outside of 0 to 1, which are no probabilities.")
+        return np.asarray(told.numpy())
+
+    def _row(self, row: torch.Tensor) -> torch.Tensor:
         import torch
 
         data: Any = {self.key: row}
         for step in self.activations:
             data = step(data)
-        told = torch.as_tensor(data[self.key]).reshape(-1).double()
-        if not self.activations and not _sums_to_one(told):
-            told = torch.softmax(told, 0) if self.exclusive else torch.sigmoid(told)
-        return np.asarray(told.numpy())
+        return torch.as_tensor(data[self.key]).reshape(-1).double()
 
 
-def _sums_to_one(values: torch.Tensor) -> bool:
-    return bool((values >= 0).all()) and abs(float(values.sum()) - 1) < SUMS_TO_ONE
+def _activates(step: Any) -> bool:
+    return any(any(getattr(step, name)) for name in ("sigmoid", "softmax", "other"))
+
+
+def _are_probabilities(values: torch.Tensor, exclusive: bool) -> bool:
+    within = bool(((values >= 0) & (values <= 1)).all())
+    return within and (not exclusive or bool(((values.sum(1) - 1).abs() < SUMS_TO_ONE).all()))
+
+
+def cut_off(preprocessing: Compose) -> tuple[float, float] | None:
+    """Return the values beyond which a chain cuts off an image, None where it doesn't."""
+    for step in preprocessing.transforms:
+        if type(step).__name__ == "ScaleIntensityRanged" and step.scaler.clip:
+            return float(step.scaler.a_min), float(step.scaler.a_max)
+    return None
 
 
 def read_answers(postprocessing: Compose, key: str, count: int) -> Answers:

@@ -70,9 +70,19 @@ def unlike_modality(image: MetaTensor, name: str, modality: str) -> str:
     return f"The model expects CT in Hounsfield units, but the values of {name} run from {low:g} to {high:g}; check it."
 
 
-def check_not_constant(image: MetaTensor, name: str) -> None:
-    """Raise InputError where all voxels of a channel are the same."""
-    for channel in image.as_tensor():
+def check_within(image: MetaTensor, name: str, limits: tuple[float, float]) -> None:
+    """Raise InputError where an image goes far beyond the values that a model was made for, which would be cut off."""
+    low, high = (float(end) for end in image.as_tensor().aminmax())
+    if high > limits[1] + (limits[1] - limits[0]):
+        raise InputError(
+            f"The values of {name} run from {low:g} to {high:g}, but the model takes {limits[0]:g} to {limits[1]:g}; "
+            "convert it to these first (a picture of 8 bits has 0 to 255)."
+        )
+
+
+def check_not_constant(image: MetaTensor, name: str, *, colours: bool = False) -> None:
+    """Raise InputError where all voxels of a channel are the same; of `colours`, where those of every channel are."""
+    for channel in [image.as_tensor()] if colours else image.as_tensor():
         low, high = channel.aminmax()
         if low == high:
             raise InputError(f"{_capital(name)} is {low:g} everywhere; choose a volume (or region) with content.")

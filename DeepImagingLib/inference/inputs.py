@@ -49,7 +49,7 @@ def prepare(bundle: Bundle, inputs: Image | Mapping[str, Image]) -> Prepared:
     for name, given in named.items():
         label = label_of(name, named)
         image = files.read(given) if isinstance(given, str | Path) else _checked_tensor(given, label)
-        if bundle.classifies and not bundle.takes_volume:  # which sees a volume slice by slice
+        if bundle.classifies and not bundle.takes_volume and not bundle.patch:  # which sees a volume slice by slice
             checks.check_size(image, label)
         else:
             checks.check_dimensions(image, label, bundle.takes_volume)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -105,7 +106,8 @@ class LabelledPictures(Dataset[Item]):
     def prepare(self, tell: Callable[[float], None] = lambda _: None) -> None:
         """Read them; `tell` is called with the share that is done."""
         if not self._groups:
-            folder = cache_folder(self._cache, self._reading)
+            states = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in self._reading.paths]
+            folder = cache_folder(self._cache, (states, self._reading.size))
             groups = range(-(-len(self) // TOGETHER))
             self._groups = draw_all(groups, partial(_kept, reading=self._reading, folder=folder), tell)
 

@@ -13,7 +13,7 @@ import monai
 import numpy as np
 import torch
 
-from DeepImagingLib.bundles.metadata import entries
+from DeepImagingLib.bundles.metadata import OF_WEIGHTS, entries
 from DeepImagingLib.bundles.source import read_source
 from DeepImagingLib.training import checkpoint
 from DeepImagingLib.training.checkpoint import write_whole
@@ -135,7 +135,7 @@ def _told(metadata: dict[str, Any], account: Account) -> dict[str, Any]:
             f"trained by the recipe of {metadata.get('name', 'another bundle')} {metadata.get('version', '')}".strip()
         )
         metadata = {**metadata, "version": "0.1.0", "changelog": {"0.1.0": begun}}
-        metadata.pop("hidden", None)  # was decided by what other weights do
+    metadata = {key: value for key, value in metadata.items() if key not in OF_WEIGHTS}
     versions = {"monai": monai.__version__, "pytorch": torch.__version__.partition("+")[0], "numpy": np.__version__}
     return {
         **metadata,

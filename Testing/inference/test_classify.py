@@ -13,6 +13,7 @@ import torch
 from DeepImagingLib.bundles import load_bundle
 from DeepImagingLib.errors import BundleError, InputError, MemoryLimitError, TrustError
 from DeepImagingLib.files import as_image
+from DeepImagingLib.inference.answers import Answers
 from DeepImagingLib.options import Options
 from DeepImagingLib.results import Classification
 from DeepImagingLib.road import plan, run
@@ -168,6 +169,21 @@ class TestInputs:
         with pytest.raises(MemoryLimitError, match=r"3000 × 3500 voxels needs 0\.4 GB"):
             classified(endoscopy, huge, Options(device="cpu", memory_limit=64 << 20))
 
+    def test_a_channel_without_content_is_fine_in_a_coloured_picture(self, endoscopy: Path) -> None:
+        values = picture().numpy()  # type: ignore[attr-defined]
+        values[2] = 0
+        assert sum(classified(endoscopy, as_image(values, FLAT)).probabilities) == pytest.approx(1)
+
+    def test_deeper_pictures_than_the_model_takes_are_refused(self, tmp_path: Path) -> None:
+        folder = make.write_tumor_like(tmp_path / "tumor")
+        path = folder / "configs" / "inference.json"
+        config = json.loads(path.read_text())
+        config["preprocessing"]["transforms"][3]["clip"] = True
+        path.write_text(json.dumps(config))
+        deep = as_image(16 * picture(3, (64, 64)).numpy(), FLAT)  # type: ignore[attr-defined]
+        with pytest.raises(InputError, match="but the model takes 0 to 255"):
+            classified(folder, deep)
+
     def test_a_plan_tells_how_much_is_seen(self, endoscopy: Path) -> None:
         assert plan(endoscopy, picture(3, (40, 40, 5)), CPU).sentence == "5 slices on cpu, 5 at once."
 
@@ -204,6 +220,23 @@ class TestLikeness:
     def test_another_label_cannot_tell_it(self, tmp_path: Path) -> None:
         with pytest.raises(BundleError, match="has to name the last label, 'D'"):
             classified(self.bundle(tmp_path / "a", label="A", least=0.5), picture())
+
+
+class TestAnswers:
+    """How outputs become probabilities where a bundle leaves them as they are."""
+
+    def test_probabilities_stay_and_logits_do_not(self) -> None:
+        answers = Answers((), "pred", exclusive=False)
+        done = torch.tensor([[0.02, 0.97], [0.3, 0.9995]])
+        assert np.allclose(answers.probabilities(done), done)
+        logits = torch.tensor([[0.02, 0.97], [-3.0, 4.0]])
+        assert np.allclose(answers.probabilities(logits), torch.sigmoid(logits))
+
+    def test_an_activation_that_does_nothing_is_none(self) -> None:
+        from monai.transforms import Activationsd
+
+        answers = Answers((Activationsd("pred"),), "pred", exclusive=True)
+        assert answers.probabilities(torch.tensor([[2.0, 2.0, -40.0]]))[0] == pytest.approx([0.5, 0.5, 0.0])
 
 
 class TestBrokenBundles:
