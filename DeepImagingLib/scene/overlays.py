@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from DeepImagingLib.results import Segmentation
 from DeepImagingLib.scene.removal import RESULT_REFERENCE, remove_node
 from DeepImagingLib.scene.volumes import as_image_data, as_matrix, kji_array, local_from_ijk
@@ -65,10 +67,29 @@ def add_overlays(overlays: Sequence[Overlay], result_node: Any, reference: Any) 
 
 
 def lay_over(scene: Any, volume: Any, opacity: float = OPACITY) -> None:
-    """Lay a volume over the scan in all slice views, or None to take away what lies there."""
+    """Lay an overlay over its scan in the slice views that show it, or None to take away overlays.
+
+    Views of other scans, and what a user laid over a scan, stay as they are where no overlay comes.
+    """
     for view in slice_composites(scene):
-        view.SetForegroundVolumeID(volume.GetID() if volume is not None else None)
-        view.SetForegroundOpacity(opacity)
+        if volume is None:
+            if _is_overlay(scene.GetNodeByID(view.GetForegroundVolumeID() or "")):
+                view.SetForegroundVolumeID(None)
+        elif _lies_over(volume, scene.GetNodeByID(view.GetBackgroundVolumeID() or "")):
+            view.SetForegroundVolumeID(volume.GetID())
+            view.SetForegroundOpacity(opacity)
+
+
+def _is_overlay(volume: Any) -> bool:
+    return volume is not None and bool(volume.GetNodeReferenceID(RESULT_REFERENCE))
+
+
+def _lies_over(overlay: Any, scan: Any) -> bool:
+    """Tell whether an overlay has the grid of what a view shows; a view that shows nothing takes any."""
+    if scan is None:
+        return True
+    same = overlay.GetParentTransformNode() is scan.GetParentTransformNode()
+    return same and np.allclose(local_from_ijk(overlay), local_from_ijk(scan))
 
 
 def slice_composites(scene: Any) -> list[Any]:

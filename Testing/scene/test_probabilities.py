@@ -172,3 +172,19 @@ def test_seen_over_the_scan_it_hides_nothing_where_it_is_low(mrml, blob) -> None
     assert 0.2 < colourful.mean() < 0.3, "a quarter is likely"
     rows, columns = np.nonzero(colourful)
     assert rows.max() < 105 and columns.min() > 95, "anterior, and on the patient's left"
+
+
+def test_lie_over_their_own_scan_alone(mrml, volume, probable) -> None:
+    """A view of another scan, and what lies over that, stay as they are."""
+    first, _ = scene.probability_volumes(scene.show(probable, volume, surface=False))
+    other, fused = (mrml.AddNewNodeByClass(VOLUME) for _ in range(2))
+    other.SetSpacing(7, 7, 7)
+    ours, theirs = (mrml.AddNewNodeByClass("vtkMRMLSliceCompositeNode") for _ in range(2))
+    ours.SetBackgroundVolumeID(volume.GetID())
+    theirs.SetBackgroundVolumeID(other.GetID())
+    theirs.SetForegroundVolumeID(fused.GetID())
+    theirs.SetForegroundOpacity(0.8)
+    for shown in (first, None):
+        overlays.lay_over(mrml, shown, 0.3)
+        assert ours.GetForegroundVolumeID() == (first.GetID() if shown else None)
+        assert (theirs.GetForegroundVolumeID(), theirs.GetForegroundOpacity()) == (fused.GetID(), 0.8)
