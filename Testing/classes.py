@@ -26,7 +26,7 @@ def classification(affine: np.ndarray, shape: tuple[int, int, int], **further: o
         "uncalibrated": (0.2, 0.9, 0.6),
         "provenance": provenance("tiny_classification"),
     }
-    return Classification(**{**parts, **further})  # type: ignore[arg-type]
+    return Classification(**{**parts, **further})
 
 
 def heatmap(

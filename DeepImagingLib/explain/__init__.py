@@ -3,9 +3,10 @@
 Maps are raw values in the network's own grid, or in a coarser one of cells; `to_input` brings them onto the image.
 """
 
-from DeepImagingLib.explain.heatmaps import METHODS, heatmap
+from DeepImagingLib.explain.heatmaps import heatmap
 from DeepImagingLib.explain.layers import layers, target_layer
 from DeepImagingLib.explain.mapping import to_input
 from DeepImagingLib.explain.randomised import INDEPENDENT, depends_on_weights
+from DeepImagingLib.options import METHODS
 
 __all__ = ["INDEPENDENT", "METHODS", "depends_on_weights", "heatmap", "layers", "target_layer", "to_input"]

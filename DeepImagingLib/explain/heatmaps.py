@@ -10,6 +10,7 @@ from DeepImagingLib.explain.gradients import integrated_gradients
 from DeepImagingLib.explain.occlusion import occlusion
 from DeepImagingLib.explain.walk import even
 from DeepImagingLib.inference.progress import Monitor
+from DeepImagingLib.options import METHODS
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 SEEN = "deepimaging_seen"
 """Meta key of a heatmap: shape (I, J[, K]) and affine (4, 4) of the image that the network saw."""
-METHODS = ("gradcam", "gradcam++", "integrated_gradients", "occlusion")
 
 
 def heatmap(

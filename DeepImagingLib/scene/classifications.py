@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import uuid4
@@ -14,6 +13,7 @@ import numpy as np
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.explain import INDEPENDENT
 from DeepImagingLib.results import Classification, Heatmap, Provenance
+from DeepImagingLib.scene.batch import batch
 from DeepImagingLib.scene.classes_table import add_slices, fill_classes
 from DeepImagingLib.scene.folders import file_beside
 from DeepImagingLib.scene.overlays import Overlay, add_overlays, lay_over
@@ -78,7 +78,7 @@ def show_classes(result: Classification, reference: Any, *, name: str = "") -> A
     """
     check_unmoved(reference, result.shape, result.affine)
     scene = reference.GetScene()
-    with _batch(scene):
+    with batch(scene):
         table = scene.AddNewNodeByClass("vtkMRMLTableNode", name or f"{reference.GetName()} classes")
         try:
             _describe(table, result, reference)
@@ -110,7 +110,7 @@ def add_heatmaps(table: Any, result: Classification) -> list[Any]:
     _check_same(_provenance(table), result.provenance)
     keys = {(heat.label, heat.method, heat.layer) for heat in result.heatmaps}
     earlier = [shown.node for shown in shown_heatmaps(table) if (shown.label, shown.method, shown.layer) in keys]
-    with _batch(reference.GetScene()):
+    with batch(reference.GetScene()):
         made = _add(result, table, reference)
         for node in earlier:
             remove_node(node)
@@ -155,16 +155,6 @@ def classification_of(table: Any) -> Classification:
         heatmaps=heatmaps,
         provenance=_provenance(table),
     )
-
-
-@contextmanager
-def _batch(scene: Any) -> Iterator[None]:
-    """Let views wait until all nodes are there."""
-    scene.StartState(scene.BatchProcessState)
-    try:
-        yield
-    finally:
-        scene.EndState(scene.BatchProcessState)
 
 
 def _describe(table: Any, result: Classification, reference: Any) -> None:

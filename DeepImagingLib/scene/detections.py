@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from DeepImagingLib.results import Detection, Detections, Provenance
 from DeepImagingLib.scene.anatomy import structures_of
+from DeepImagingLib.scene.batch import batch
 from DeepImagingLib.scene.findings_table import fill
 from DeepImagingLib.scene.folders import file_beside
 from DeepImagingLib.scene.overlays import Overlay, add_overlays
@@ -100,7 +100,7 @@ def show_findings(result: Detections, reference: Any, *, name: str = "", anatomy
     local_from_world = np.asarray(np.linalg.inv(world_from_local(reference)), np.float64)
     scores = [Overlay(f"{label} score", as_image_data(values)) for label, values in result.heatmap.items()]
     scene = reference.GetScene()
-    with _batch(scene):
+    with batch(scene):
         table = scene.AddNewNodeByClass("vtkMRMLTableNode", name or f"{reference.GetName()} findings")
         try:
             _describe(table, result, reference)
@@ -164,16 +164,6 @@ def set_review(table: Any, node: Any, review: Review) -> None:
 def _list(table: Any, found: Sequence[Finding]) -> None:
     threshold = threshold_of(table)
     fill(table, [(f.rank, f.detection, f.place, f.review.value) for f in found if f.detection.score >= threshold])
-
-
-@contextmanager
-def _batch(scene: Any) -> Iterator[None]:
-    """Let views wait until all nodes are there."""
-    scene.StartState(scene.BatchProcessState)
-    try:
-        yield
-    finally:
-        scene.EndState(scene.BatchProcessState)
 
 
 def _describe(table: Any, result: Detections, reference: Any) -> None:

@@ -118,4 +118,4 @@ def _drawn(seed: int, view: View, folder: Path | None) -> Body:
     def draw() -> Arrays:
         return dict(zip(KEPT, view.draw(seed), strict=True))
 
-    return Body(**kept_or_drawn(folder / f"{seed}.npz" if folder else None, KEPT, draw))  # type: ignore[arg-type]
+    return Body(**kept_or_drawn(folder / f"{seed}.npz" if folder else None, KEPT, draw))  # type: ignore[arg-type]  # the very fields of a body

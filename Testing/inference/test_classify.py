@@ -60,7 +60,7 @@ def by_monai(folder: Path, **images: Path) -> torch.Tensor:
 
 
 def classified(folder: Path, images: object, options: Options = CPU) -> Classification:
-    result = run(folder, images, options)  # type: ignore[arg-type]  # a path, or several by name
+    result = run(folder, images, options)
     assert isinstance(result, Classification)
     return result
 
@@ -134,7 +134,7 @@ class TestInputs:
         volume = picture(3, (40, 40, 5))
         result = classified(endoscopy, volume)
         assert result.slices is not None and result.slices.shape == (5, 2)
-        alone = classified(endoscopy, as_image(volume.numpy()[..., 2], FLAT))  # type: ignore[attr-defined]
+        alone = classified(endoscopy, as_image(volume.numpy()[..., 2], FLAT))
         assert np.allclose(result.slices[2], alone.probabilities, atol=1e-5)
         assert np.allclose(result.probabilities, result.slices.mean(axis=0))
         part = classified(endoscopy, volume, Options(device="cpu", roi=((0, 40), (0, 40), (2, 3))))
@@ -147,7 +147,7 @@ class TestInputs:
         result = classified(endoscopy, grey)
         assert result.provenance is not None
         assert any("grey" in note for note in result.provenance.notes)
-        same = as_image(np.repeat(grey.numpy(), 3, axis=0), FLAT)  # type: ignore[attr-defined]
+        same = as_image(np.repeat(grey.numpy(), 3, axis=0), FLAT)
         assert classified(endoscopy, same).probabilities == result.probabilities
 
     @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ class TestInputs:
             classified(endoscopy, huge, Options(device="cpu", memory_limit=64 << 20))
 
     def test_a_channel_without_content_is_fine_in_a_coloured_picture(self, endoscopy: Path) -> None:
-        values = picture().numpy()  # type: ignore[attr-defined]
+        values = picture().numpy()
         values[2] = 0
         assert sum(classified(endoscopy, as_image(values, FLAT)).probabilities) == pytest.approx(1)
 
@@ -180,7 +180,7 @@ class TestInputs:
         config = json.loads(path.read_text())
         config["preprocessing"]["transforms"][3]["clip"] = True
         path.write_text(json.dumps(config))
-        deep = as_image(16 * picture(3, (64, 64)).numpy(), FLAT)  # type: ignore[attr-defined]
+        deep = as_image(16 * picture(3, (64, 64)).numpy(), FLAT)
         with pytest.raises(InputError, match="but the model takes 0 to 255"):
             classified(folder, deep)
 
