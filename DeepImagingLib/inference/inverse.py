@@ -238,6 +238,9 @@ def _linear(axis: Axis, positions: Floats, border: bool) -> Axis:
     last = len(axis) - 1
     if border:
         positions = positions.clip(0, last)
+    # a position that rounding alone keeps off a plane would show dust of it, where MONAI has nothing
+    planes = np.round(positions)
+    positions = np.where(np.abs(positions - planes) < STRAIGHT, planes, positions)
     low = np.floor(positions).astype(np.int64)
     first, second = (np.where((rows < 0) | (rows > last), OUT, rows) for rows in (low, low + 1))
     return axis.between(first, second, positions - low)

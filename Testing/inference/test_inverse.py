@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from monai.data import MetaTensor
 from monai.transforms import (
@@ -98,6 +98,9 @@ def chains(draw: st.DrawFn) -> list[str]:
     oblique=st.booleans(),
     nearest=st.booleans(),
     seed=st.integers(0, 1000),
+)
+@example(
+    names=["zeros outside", "foreground"], code="AIL", spacing=(2.0, 0.8, 0.8), oblique=True, nearest=False, seed=0
 )
 def test_tables_and_cells_give_what_monais_inverse_gives(
     names: list[str], code: str, spacing: tuple[float, float, float], oblique: bool, nearest: bool, seed: int
