@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nibabel
 import numpy as np
 
 from DeepImagingLib.errors import InputError
@@ -47,7 +48,7 @@ class References:
             return _rows(self._luna.get(name, []))
         if self._deep is not None:
             return _rows(self._deep.get(name, [])) + np.append(_first_voxel(image), (0, 0, 0))
-        return _rows(_from_json(self._folder / f"{name}.json"))
+        return _rows(findings_in(self._folder / f"{name}.json"))
 
 
 def _rows(lesions: Sequence[Reference]) -> Numbers:
@@ -63,13 +64,27 @@ def _first_voxel(image: MetaTensor) -> Numbers:
     return np.array((corners[0].max(), corners[1].max(), corners[2].min()))
 
 
-def _from_json(path: Path) -> list[Reference]:
+def findings_in(path: Path) -> list[Reference]:
+    """Return what a JSON file of findings, as `run` writes it, has and nobody rejected; InputError where it has none.
+
+    Its sizes are along the axes that it tells; without any, along right, anterior and superior.
+    """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["findings"]
-        kept = [one for one in found if one.get("review") != "rejected"]
-        return [Reference(tuple(one["center_ras"]), tuple(one["size_mm"]), one["label"]) for one in kept]
+        told = json.loads(path.read_text(encoding="utf-8"))
+        kept = [one for one in told["findings"] if one.get("review") != "rejected"]
+        order = _right_anterior_superior(told.get("geometry", {}).get("axes"))
+        return [
+            Reference(tuple(one["center_ras"]), tuple(one["size_mm"][n] for n in order), one["label"]) for one in kept
+        ]
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise InputError(
             f"{path.name} holds no findings ({type(error).__name__}); give each scan a JSON file as `run` writes it, "
             f"or the folder a table {LUNA16} or {DEEPLESION}."
         ) from error
+
+
+def _right_anterior_superior(axes: Sequence[Sequence[float]] | None) -> list[int]:
+    """Return which of the axes, columns of a 3 × 3 matrix, runs along each of the patient's."""
+    turned = np.eye(4)
+    turned[:3, :3] = np.eye(3) if axes is None else axes
+    return [int(n) for n in nibabel.io_orientation(turned)[:, 0].argsort()]

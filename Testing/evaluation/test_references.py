@@ -38,6 +38,13 @@ def test_findings_of_a_run_count_but_those_that_were_rejected(tmp_path: Path) ->
     assert References(tmp_path).of("scan", IMAGE).tolist() == [[1, 2, 3, 4, 5, 6]]
 
 
+def test_sizes_along_a_sagittal_scan_s_axes_become_those_along_the_patient_s(tmp_path: Path) -> None:
+    one = {"center_ras": [1, 2, 3], "size_mm": [4, 5, 6], "label": "nodule", "score": 1}
+    axes = [[0, 0, -1], [0.1, 0.99, 0], [0.99, -0.1, 0]]  # i up, j to the front, k to the left
+    (tmp_path / "scan.json").write_text(json.dumps({"findings": [one], "geometry": {"axes": axes}}))
+    assert References(tmp_path).of("scan", IMAGE).tolist() == [[1, 2, 3, 6, 5, 4]]
+
+
 def test_a_scan_of_which_nothing_is_known_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"scan\.json.*annotations\.csv"):
         References(tmp_path).of("scan", IMAGE)
