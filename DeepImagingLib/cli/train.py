@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from DeepImagingLib.training import Trainer
     from DeepImagingLib.training.compose import Draft
 
+TASKS = ("segmentation", "classification", "detection")
 EITHER = "Name either a recipe to train by, or your own scans with --data and --from"
 DATASET = "dataset_dir"
 """The setting of a recipe that trains on a folder of the user's, as MONAI's bundles call it."""
@@ -34,12 +35,14 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="PATH",
-        help="folder with images/ and labels/, a Decathlon dataset.json, a CSV; or what a recipe asks for",
+        help="folder with images/ and labels/, a Decathlon dataset.json, a CSV of labels or boxes; or what a recipe "
+        "asks for",
     )
     data = parser.add_argument_group("labelled scans of your own")
     data.add_argument("--images", default="*", metavar="PATTERN", help="of files in images/, such as '*_ct.nii.gz'")
     data.add_argument("--label-files", default="*", metavar="PATTERN", help="of files in labels/")
     data.add_argument("--labels", metavar="NAME[=NUMBER],…", help="what the numbers in label files mean")
+    data.add_argument("--task", choices=TASKS, help="what to learn (default: as --from, or what the data tell)")
     data.add_argument("--keep-old", action="store_true", help="go on finding what the bundle finds")
     data.add_argument("--fold", metavar="N/K", help="validate on the N-th of K parts (default: on a quarter)")
     data.add_argument("--epochs", type=int, metavar="N", help="passes over the cases")
@@ -96,7 +99,7 @@ def _train_on_scans(parsed: argparse.Namespace, device: str, interrupt: Interrup
     settings = _settings(parsed)
     labels = parse_labels(parsed.labels) if parsed.labels else None
     dataset = read_dataset(parsed.data, labels, parsed.images, parsed.label_files)
-    way = (device, settings, parsed.keep_old, fold, parsed.resume, parsed.seed, parsed.trust)
+    way = (device, settings, parsed.keep_old, fold, parsed.resume, parsed.seed, parsed.trust, parsed.task)
     with _bar(Console(stderr=True)) as bar:
         monitor = Monitor(_shown_in(bar), interrupt)
         with monitor.stage("reading the scans"):
@@ -146,7 +149,7 @@ def _tell(drafted: Draft) -> None:
     """Print what is trained on what, each setting with its reason, what is taken over, and what is odd in the data."""
     dataset = drafted.assignment.dataset
     parts = ", ".join(f"{len(dataset.part(part))} {part}" for part in ("train", "validation", "test"))
-    print(f"{len(dataset.cases)} cases ({parts})")
+    print(f"{dataset.task}: {len(dataset.cases)} cases ({parts})")
     for number, name in enumerate(dataset.labels, 1):
         print(f"  {name}: in {sum(bool(one.voxels[number]) for one in drafted.inspection.facts)}")
     for key, choice in drafted.plan.items():

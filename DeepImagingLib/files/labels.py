@@ -33,7 +33,8 @@ CHESTX_RAY14 = (
 )
 """Its labels, in the order of CheXNet (Rajpurkar et al., 2017)."""
 
-FILE, LABELS = "file", "labels"
+FILES, LABELS = ("file", "image"), "labels"
+SUBJECT, SPLIT = "subject", "split"
 _FILE_14, _LABELS_14, _SUBJECT_14, _NONE_14 = "Image Index", "Finding Labels", "Patient ID", "No Finding"
 _BOX_14 = ("Bbox [x", "y", "w", "h]")
 _SPELLED = {"Infiltrate": "Infiltration"}
@@ -48,11 +49,13 @@ class LabelTable:
         labels: All there are, in the table's order.
         on: File name to the labels that it has.
         subjects: File name to whose image it is; empty where the table doesn't tell.
+        splits: File name to the part of the data that it belongs to, as the table calls it; empty where it doesn't.
     """
 
     labels: tuple[str, ...]
     on: Mapping[str, frozenset[str]]
     subjects: Mapping[str, str] = field(default_factory=dict)
+    splits: Mapping[str, str] = field(default_factory=dict)
 
     def truth(self, files: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return (files, labels) 1 where an image has a label, 0 where not.
@@ -70,8 +73,9 @@ def read_labels(path: Path) -> LabelTable:
     """Return a table of labels.
 
     Args:
-        path: A CSV whose first column is `file` and whose others are labels with 0 and 1; or with the columns `file`
-            and `labels`, names with | between them; or ChestX-ray14's `Data_Entry_2017.csv`.
+        path: A CSV whose first column is `file` or `image` and whose others are labels with 0 and 1, or one column
+            `labels`, names with | between them; if there are, `subject` and `split` beside these; or ChestX-ray14's
+            `Data_Entry_2017.csv`.
 
     Raises:
         InputError: The file is none of these; names line and column.
@@ -82,13 +86,20 @@ def read_labels(path: Path) -> LabelTable:
     columns = tuple(filter(None, table[0].values))
     if {_FILE_14, _LABELS_14} <= set(columns):
         return _chestx_ray14(table)
-    if columns[:1] != (FILE,) or len(columns) < 2:
+    marks = tuple(column for column in columns[1:] if column not in (SUBJECT, SPLIT))
+    if columns[:1] not in {(name,) for name in FILES} or not marks:
         raise InputError(f"{path.name} is no table of labels; its first line is to be 'file,LABEL,…' or 'file,labels'.")
-    if columns == (FILE, LABELS):
-        on = {file: _names(row, LABELS) for file, row in _by_file(table, FILE).items()}
-        return LabelTable(tuple(sorted(frozenset().union(*on.values()))), on)
-    on = {file: _marked(row, columns[1:]) for file, row in _by_file(table, FILE).items()}
-    return LabelTable(columns[1:], on)
+    by_file = _by_file(table, columns[0])
+    subjects, splits = (_column(by_file, name) if name in columns else {} for name in (SUBJECT, SPLIT))
+    if marks == (LABELS,):
+        on = {file: _names(row, LABELS) for file, row in by_file.items()}
+        return LabelTable(tuple(sorted(frozenset().union(*on.values()))), on, subjects, splits)
+    return LabelTable(marks, {file: _marked(row, marks) for file, row in by_file.items()}, subjects, splits)
+
+
+def _column(by_file: Mapping[str, Row], name: str) -> dict[str, str]:
+    """Return what a column says of each file; files of which it says nothing are left out."""
+    return {file: text for file, row in by_file.items() if (text := (row.values[name] or "").strip())}
 
 
 def _chestx_ray14(table: Sequence[Row]) -> LabelTable:

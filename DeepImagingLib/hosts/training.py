@@ -162,11 +162,11 @@ class CheckTraining:
     def perform(self, context: Context) -> Outline:
         """Look; raises InputError where there is nothing to look at, BundleError where the base can't be used."""
         from DeepImagingLib.training.cases import inspect
-        from DeepImagingLib.training.compose import drafted
+        from DeepImagingLib.training.compose import drafted, for_its_task
         from DeepImagingLib.training.cost import costs
 
         monitor = Monitor(context.progress, context.cancel)
-        assignment = _assignment(self.order)
+        assignment = for_its_task(_assignment(self.order))
         with monitor.stage(READING):
             inspection = inspect(assignment.dataset, monitor.update)
         places = {case: place for place, case in enumerate(assignment.dataset.cases)}
@@ -180,7 +180,7 @@ class CheckTraining:
         with monitor.stage(TRYING):
             plan = {**costs(draft, self.order.minutes), **draft.plan}
         told = tuple((key, choice.short, choice.reason) for key, choice in plan.items())
-        new = draft.transfer.labels if draft.transfer else draft.labels[1:]
+        new = draft.transfer.labels if draft.transfer else tuple(draft.assignment.dataset.labels)
         return Outline(_told(draft.assignment.dataset.cases), problems, told, draft.labels, new)
 
 
@@ -192,6 +192,7 @@ class Train:
 
     def perform(self, context: Context) -> Trained:
         """Train; raises what `draft` and `Trainer.run` raise."""
+        from DeepImagingLib.training.cases.dataset import SEGMENTATION
         from DeepImagingLib.training.compose import draft
 
         monitor = Monitor(context.progress, context.cancel)
@@ -200,7 +201,8 @@ class Train:
         trainer = drafted.begin(**({"minutes": self.order.minutes} if self.order.minutes else {}))
         _note(self.order)
         bundle = trainer.run(monitor)
-        trainer.draw_examples(bundle / EXAMPLES)
+        if drafted.assignment.dataset.task == SEGMENTATION:  # boxes and labels have no worst slice to show
+            trainer.draw_examples(bundle / EXAMPLES)
         return Trained(bundle, trainer.course.best)
 
 

@@ -6,6 +6,7 @@ same file.
 """
 
 from DeepImagingLib.training.bodies import Bodies
+from DeepImagingLib.training.box_patches import BoxRowsd, RandBoxPatchd
 from DeepImagingLib.training.cases.stored import Cases
 from DeepImagingLib.training.classifying import measure_classifier
 from DeepImagingLib.training.detecting import DetectorLoss, GrowingHardness, measure_detector
@@ -25,6 +26,7 @@ from DeepImagingLib.training.validate import DiceBesideKept
 
 __all__ = [
     "Bodies",
+    "BoxRowsd",
     "Cases",
     "CoarseStage",
     "DetectorLoss",
@@ -39,6 +41,7 @@ __all__ = [
     "PhantomCases",
     "PhantomPatches",
     "PresentDiceCELoss",
+    "RandBoxPatchd",
     "RandOutlierd",
     "Radiographs",
     "Recipe",

@@ -20,7 +20,7 @@ def augmentations(labels: Sequence[str] | None, modality: str, dims: int) -> lis
         modality: As metadata spells it, "CT" or "MR"; others get what suits both.
         dims: 2 or 3.
     """
-    return [*_spatial(labels, dims), *_intensity(), *(_magnetic() if modality.upper().startswith("MR") else [])]
+    return [*_spatial(labels, dims), *intensity(), *(magnetic() if modality.upper().startswith("MR") else [])]
 
 
 def _spatial(labels: Sequence[str] | None, dims: int) -> list[Step]:
@@ -38,8 +38,8 @@ def _spatial(labels: Sequence[str] | None, dims: int) -> list[Step]:
     return [turned, *({"_target_": "RandFlipd", "keys": BOTH, "prob": 0.5, "spatial_axis": axis} for axis in mirrored)]
 
 
-def _intensity() -> list[Step]:
-    """Of intensities that were normalised to about 1."""
+def intensity() -> list[Step]:
+    """Return changes of intensities that were normalised to about 1."""
     return [
         {"_target_": "RandGaussianNoised", "keys": IMAGE, "prob": 0.15, "std": 0.1},
         {"_target_": "RandGaussianSmoothd", "keys": IMAGE, "prob": 0.15, "sigma_x": [0.5, 1.0], "sigma_y": [0.5, 1.0]},
@@ -50,8 +50,8 @@ def _intensity() -> list[Step]:
     ]
 
 
-def _magnetic() -> list[Step]:
-    """Artefacts of MR: uneven coils, ringing."""
+def magnetic() -> list[Step]:
+    """Return artefacts of MR: uneven coils, ringing."""
     return [
         {"_target_": "RandBiasFieldd", "keys": IMAGE, "prob": 0.15, "coeff_range": [0.0, 0.3]},
         {"_target_": "RandGibbsNoised", "keys": IMAGE, "prob": 0.1, "alpha": [0.3, 0.7]},

@@ -49,8 +49,10 @@ def measure_classifier(
     device: torch.device,
     half: bool,
     tell: Callable[[float], None],
+    *,
+    exclusive: bool = False,
 ) -> Told:
-    """Return what a network says: `validate.measure` of classifiers with a sigmoid for each label.
+    """Return what a network says: `validate.measure` of classifiers.
 
     Args:
         network: Gives (1, labels) logits.
@@ -60,6 +62,7 @@ def measure_classifier(
         device: Where the network is.
         half: Compute in bfloat16.
         tell: Called with the share of the cases that are done.
+        exclusive: The labels exclude each other, so that a softmax makes probabilities of the logits, not a sigmoid.
     """
     logits, truth = [], []
     with evaluating(network), torch.no_grad(), autocast(device, half):
@@ -67,6 +70,7 @@ def measure_classifier(
             tell(index / len(cases))
             case = cases[index]
             image = torch.as_tensor(case["image"]).as_subclass(torch.Tensor)[None].to(device)
-            logits.append(as_float(inferer(laid_out(image, half), network))[0].cpu())
+            said = as_float(inferer(laid_out(image, half), network))[0].cpu()
+            logits.append(torch.logit(said.softmax(0), 1e-7) if exclusive else said)
             truth.append(torch.as_tensor(case["label"]).as_subclass(torch.Tensor).float())
     return Told([labels[number] for number in sorted(labels)], torch.stack(logits), torch.stack(truth))

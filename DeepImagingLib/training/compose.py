@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, cast
 from DeepImagingLib.bundles.bundle import load_bundle
 from DeepImagingLib.bundles.trusted import TrustedBuilder
 from DeepImagingLib.errors import InputError
-from DeepImagingLib.training import checkpoint, composing
-from DeepImagingLib.training.cases import Dataset, Inspection, Problem, as_before, fold, inspect, split
-from DeepImagingLib.training.cases.dataset import SPLITS
+from DeepImagingLib.training import checkpoint, composing, of_boxes, of_classes
+from DeepImagingLib.training.cases import Dataset, Inspection, Problem, as_before, fold, for_task, inspect, split
+from DeepImagingLib.training.cases.dataset import CLASSIFICATION, DETECTION, SEGMENTATION, SPLITS, TASKS
 from DeepImagingLib.training.cases.stored import resolved, stored_dataset, write_dataset
-from DeepImagingLib.training.continued import OUTPUTS, window_settings
+from DeepImagingLib.training.continued import OUTPUTS, numbered, window_settings
 from DeepImagingLib.training.planning import Choice, Plan, guessed_modality, plan_from, plan_scratch
 from DeepImagingLib.training.ranks import Ranks
 from DeepImagingLib.training.recipe import Recipe
@@ -49,6 +49,7 @@ class Assignment:
         fold: (1, 5) validates on the first of five parts; None keeps a quarter of the subjects back.
         seed: Of the split and of all that is random.
         trust: SHA-256 of the base's content, where it has to be trusted.
+        task: What to learn, one of `cases.TASKS`; None takes that of the base, and from scratch what the data tell.
     """
 
     dataset: Dataset
@@ -61,6 +62,7 @@ class Assignment:
     resume: bool = False
     seed: int = 0
     trust: str | None = None
+    task: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Draft:
         assignment: What was asked for; its dataset has its splits.
         inspection: What was found in the files.
         plan: The settings that the data decided, with reasons; what was set by name says so.
-        labels: Of the network, the background first.
+        labels: Of the network's outputs; of a segmentation, the background first.
         base: The bundle to go on from, if any.
         transfer: What is taken over from it.
         train: What `train.json` will say.
@@ -84,6 +86,10 @@ class Draft:
     base: Bundle | None
     transfer: Transfer | None
     train: Mapping[str, Any]
+
+    def blank(self, image: torch.Tensor) -> torch.Tensor:
+        """Return what the loss takes as the truth of images (B, C, ...) that have nothing in them."""
+        return _KINDS[self.assignment.dataset.task].blank(image, len(self.labels))
 
     def begin(self, **settings: Any) -> Trainer:
         """Write the recipe into the folder `training` of the output and make its trainer, ready to run.
@@ -116,7 +122,7 @@ class Draft:
         checkpoint.make_folder(self.assignment.output, folder, self.assignment.resume)
         if any(folder.rglob(checkpoint.LAST)) and not self._is_that_of(folder):
             raise InputError(checkpoint.CHANGED)
-        inference = composing.inference_config(self.train)
+        inference = _KINDS[self.assignment.dataset.task].inference(self.train)
         composing.write_recipe(folder / RECIPE, self.train, inference, self._metadata())
         write_dataset(self.assignment.dataset, folder / CASES)
 
@@ -131,13 +137,14 @@ class Draft:
 
     def _metadata(self) -> Mapping[str, Any]:
         dataset, facts = self.assignment.dataset, self.inspection.facts
-        parts = {case.label: case.split for case in dataset.cases}
+        parts = {case.key: case.split for case in dataset.cases}
         before = self.base.metadata.get("data_split") or {} if self.base else {}
-        now = {part: [one.sha256 for one in facts if parts[one.case.label] == part] for part in SPLITS}
+        now = {part: [one.sha256 for one in facts if parts[one.case.key] == part] for part in SPLITS}
         splits = {part: list(dict.fromkeys([*before.get(part, ()), *now[part]])) for part in SPLITS}
         modality = self.base.modality if self.base else guessed_modality(facts)
         name = self.assignment.output.absolute().name
-        return composing.metadata(name, self.labels, dataset.channels, modality, self.train["patch"], splits, self.base)
+        seen = (dataset.channels, modality, self.train["patch"])
+        return composing.metadata(name, dataset.task, numbered(self.labels), *seen, splits, self.base)
 
 
 def draft(assignment: Assignment, tell: Callable[[float], None] = lambda _: None) -> Draft:
@@ -151,25 +158,42 @@ def draft(assignment: Assignment, tell: Callable[[float], None] = lambda _: None
         InputError: The data or a setting can't be used; every problem of the data is listed.
         BundleError, TrustError: The base can't be used.
     """
+    assignment = for_its_task(assignment)
     return drafted(assignment, inspect(assignment.dataset, tell))
 
 
 def drafted(assignment: Assignment, inspection: Inspection) -> Draft:
-    """As `draft`, of scans that were looked at."""
+    """As `draft`, of an assignment `for_its_task` whose scans were looked at."""
     inspection.require()
-    base = None if assignment.base == SCRATCH else load_bundle(assignment.base, assignment.trust)
+    base = _base(assignment)
     if assignment.keep_old:
-        _check_old(base)
+        _check_old(base, assignment.dataset.task)
     dataset, inspection = _split(assignment, inspection, base)
+    assignment = replace(assignment, dataset=dataset)
+    kind = _KINDS[dataset.task]
     labels = _labels(dataset, base if assignment.keep_old else None)
-    plan = _planned(assignment, inspection, base, labels)
+    plan = _set(assignment, kind.plan(assignment, inspection, base, labels))
     settings = {**SMALL, **{key: choice.value for key, choice in plan.items()}, "keep_old": assignment.keep_old}
-    settings["inferer"] = window_settings(base, settings["patch"])
-    heads, taken = _transferred(base, settings["network_def"], labels)
-    order = [0, *(labels.index(name) for name in dataset.labels)]
-    train = composing.train_config(settings, labels, order, heads)
+    heads, taken = _transferred(base, settings["network_def"], labels, kind)
+    fresh = [name for name in taken.new if kind.fresh and kind.fresh in name] if taken else []
+    own = kind.recipe({**settings, **(assignment.settings or {})}, labels, dataset, base)
+    train = composing.train_config(settings, numbered(labels), heads, fresh, own)
     train = {**train, **_checked(assignment, train)}
-    return Draft(replace(assignment, dataset=dataset), inspection, plan, labels, base, taken, train)
+    return Draft(assignment, inspection, plan, labels, base, taken, train)
+
+
+def _base(assignment: Assignment) -> Bundle | None:
+    return None if assignment.base == SCRATCH else load_bundle(assignment.base, assignment.trust)
+
+
+def for_its_task(assignment: Assignment) -> Assignment:
+    """Return an assignment whose dataset is for the task that is to be learnt; errors as of `draft`."""
+    dataset, base = assignment.dataset, _base(assignment)
+    task = assignment.task or (base.task if base and base.task in TASKS else dataset.task)
+    if base and base.task in TASKS and base.task != task:
+        raise InputError(f"{base.name} is for {base.task}, and can't be gone on from to learn {task}.")
+    dataset = for_task(dataset, task)
+    return replace(assignment, dataset=of_classes.with_channels(dataset, base) if task == CLASSIFICATION else dataset)
 
 
 def _split(assignment: Assignment, inspection: Inspection, base: Bundle | None) -> tuple[Dataset, Inspection]:
@@ -188,9 +212,11 @@ def _split(assignment: Assignment, inspection: Inspection, base: Bundle | None) 
     return dataset, inspection
 
 
-def _check_old(base: Bundle | None) -> None:
+def _check_old(base: Bundle | None, task: str) -> None:
     if base is None:
         raise InputError("There are no old labels to keep in a training from scratch; leave --keep-old out.")
+    if task != SEGMENTATION:
+        raise InputError(f"Old labels can be kept in segmentation alone, and this is {task}; leave --keep-old out.")
     if not base.exclusive:
         raise InputError(
             f"The labels of {base.name} may overlap, and can't be kept beside new ones; train these alone."
@@ -198,19 +224,77 @@ def _check_old(base: Bundle | None) -> None:
 
 
 def _labels(dataset: Dataset, kept: Bundle | None) -> tuple[str, ...]:
-    """Return the network's labels, the background first: those to keep in their places, then new ones."""
+    """Return the network's labels, of a segmentation the background first: those to keep in their places, then new."""
+    if dataset.task != SEGMENTATION:
+        return tuple(dataset.labels)
     old = [kept.labels[number] for number in sorted(kept.labels)] if kept else ["background"]
     return (*old, *(name for name in dataset.labels if name not in old))
 
 
-def _planned(assignment: Assignment, inspection: Inspection, base: Bundle | None, labels: tuple[str, ...]) -> Plan:
-    facts, channels = inspection.facts, assignment.dataset.channels
-    if base:
-        plan = plan_from(base, facts, channels, labels)
-    else:
-        plan = plan_scratch(facts, channels, labels, assignment.device)
+def _set(assignment: Assignment, plan: Plan) -> Plan:
+    """Return a plan with what the user set by name."""
     asked = {key: Choice(value, "as you set it") for key, value in (assignment.settings or {}).items()}
     return {**plan, **{key: choice for key, choice in asked.items() if key in plan}}
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What is done for one of the tasks.
+
+    Attributes:
+        plan: Of assignment, inspection, base and labels, the settings.
+        recipe: Of settings, labels, dataset and base, what the recipe adds to what all have.
+        inference: Of settings, what `inference.json` says.
+        blank: Of a batch and the number of labels, what is known of images without anything in them.
+        fresh: In the names of weights that may begin at random beside the head.
+    """
+
+    plan: Callable[[Assignment, Inspection, Bundle | None, tuple[str, ...]], Plan]
+    recipe: Callable[[Mapping[str, Any], tuple[str, ...], Dataset, Bundle | None], Mapping[str, Any]]
+    inference: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    blank: Callable[[torch.Tensor, int], torch.Tensor]
+    fresh: str = ""
+
+
+def _plan_masks(assignment: Assignment, inspection: Inspection, base: Bundle | None, labels: tuple[str, ...]) -> Plan:
+    facts, channels = inspection.facts, assignment.dataset.channels
+    if base:
+        return plan_from(base, facts, channels, labels)
+    return plan_scratch(facts, channels, labels, assignment.device)
+
+
+def _masks(
+    settings: Mapping[str, Any], labels: tuple[str, ...], dataset: Dataset, base: Bundle | None
+) -> Mapping[str, Any]:
+    inferer = window_settings(base, settings["patch"])
+    return {"inferer": inferer, **composing.of_masks(settings, labels, tuple(dataset.labels))}
+
+
+_KINDS = {
+    SEGMENTATION: _Kind(
+        _plan_masks,
+        _masks,
+        lambda settings: composing.inference_config(settings, settings["inferer"], composing.MASKS),
+        lambda image, labels: image.new_zeros(len(image), 1, *image.shape[2:]),
+    ),
+    CLASSIFICATION: _Kind(
+        lambda assignment, inspection, base, labels: of_classes.plan(
+            assignment.dataset, inspection.facts, base, len(labels)
+        ),
+        lambda settings, labels, dataset, base: of_classes.recipe(settings),
+        of_classes.inference_config,
+        lambda image, labels: image.new_zeros(len(image), labels),
+    ),
+    DETECTION: _Kind(
+        lambda assignment, inspection, base, labels: of_boxes.plan(
+            inspection.facts, assignment.dataset.channels, base, len(labels)
+        ),
+        lambda settings, labels, dataset, base: of_boxes.recipe(settings, len(labels)),
+        lambda settings: of_boxes.inference_config(settings, len(settings["labels"])),
+        lambda image, labels: image.new_full((len(image), 1, 7), -1.0),
+        of_boxes.NEW,
+    ),
+}
 
 
 def _checked(assignment: Assignment, train: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -225,7 +309,7 @@ def _checked(assignment: Assignment, train: Mapping[str, Any]) -> Mapping[str, A
 
 
 def _transferred(
-    base: Bundle | None, settings: Mapping[str, Any], labels: tuple[str, ...]
+    base: Bundle | None, settings: Mapping[str, Any], labels: tuple[str, ...], kind: _Kind
 ) -> tuple[dict[str, list[int]], Transfer | None]:
     """Return which weights have a row for each label, and what of the base will be taken over."""
     if base is None:
@@ -238,6 +322,6 @@ def _transferred(
         config = {"network_def": {**settings, count: outputs}}
         return cast("torch.nn.Module", TrustedBuilder(config, str(base.path), "cpu").get("network_def"))
 
-    heads = head_axes(build, len(labels))
+    heads = {} if kind.fresh else head_axes(build, len(labels))
     before = [base.labels[number] for number in sorted(base.labels)]
     return heads, transfer(build(len(labels)), base.build().network.state_dict(), heads, before, labels)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DeepImagingLib.training.continued import numbered
+from DeepImagingLib.training.cases.dataset import CLASSIFICATION, DETECTION, SEGMENTATION
 
 if TYPE_CHECKING:
     from DeepImagingLib.bundles import Bundle
@@ -18,33 +18,34 @@ Steps = Sequence[Mapping[str, Any]]
 BOTH = ["image", "label"]
 CASES = "$@output_dir + '/training/cases.json'"
 PLACES = "label_cls_indices"
+THRESHOLD = "score_threshold"
+KEPT = ("groups", "hidden", THRESHOLD)
+"""Keys of the metadata of a bundle that hold for what is trained from it."""
+OUTPUT: Mapping[str, Settings] = {
+    SEGMENTATION: {"is_patch_data": True, "format": "segmentation"},
+    CLASSIFICATION: {"type": "probabilities", "dtype": "float32", "format": "classes"},
+    DETECTION: {"type": "object", "format": "dict"},
+}
 MOST_PLACES = 10_000
 """Voxels of each label that patches are drawn around; to look for them in each draw would take seconds."""
 
 
 def train_config(
-    settings: Settings, labels: Sequence[str], order: Sequence[int], head: Mapping[str, Sequence[int]]
+    settings: Settings,
+    labels: Mapping[str, str],
+    head: Mapping[str, Sequence[int]],
+    fresh: Sequence[str],
+    own: Settings,
 ) -> Settings:
     """Return what `train.json` says.
 
     Args:
         settings: Key → value at the top, of a plan.
-        labels: Of the network, the background first.
-        order: Channel of each label of the cases, in their order, 0 for the background first.
+        labels: Number of each output of the network → name.
         head: Weights with a row for each label, with the axes.
+        fresh: Other weights that may begin at random.
+        own: What a task adds: its loss, data and validation, and under `trainer` how it is measured.
     """
-    preparation: list[Any] = [*settings["preparation"]]
-    if list(order) != list(range(len(order))):
-        numbers = {"orig_labels": list(range(len(order))), "target_labels": list(order)}
-        preparation.append({"_target_": "MapLabelValued", "keys": "label", **numbers})
-    typed = {"_target_": "EnsureTyped", "keys": BOTH, "track_meta": False}
-    if settings["keep_old"]:
-        old = "DeepImagingLib.training.OldLabelsd"
-        preparation.append(
-            {"_target_": old, "keys": "label", "bundle": "@start", "device": "@device", "trust": "@trust"}
-            | {"drawn": list(order[1:])}
-        )
-    kept = [name for number, name in enumerate(labels) if number not in order]
     return {
         "imports": ["$import torch"],
         "bundle_root": ".",
@@ -58,11 +59,10 @@ def train_config(
         "resume": False,
         "cache_gb": 4.0,
         **settings,
-        "labels": numbered(labels[1:]),
+        "labels": dict(labels),
         "processes": 1,
         "steps": "$max(1, @epochs * len(@train_cases) // (@batch_size * @accumulate * @processes))",
         "network": "$@network_def.to(@device)",
-        "loss": {"_target_": "DeepImagingLib.training.PresentDiceCELoss"},
         "optimizer": {
             "_target_": "torch.optim.AdamW",
             "params": "$@network.parameters()",
@@ -77,30 +77,6 @@ def train_config(
             "pct_start": 0.1,
             "cycle_momentum": False,
         },
-        "case_transform": {"_target_": "Compose", "transforms": [*preparation, typed]},
-        "pad": {"_target_": "SpatialPadd", "keys": BOTH, "spatial_size": "@patch", "mode": "edge"},
-        "places": {
-            "_target_": "ClassesToIndicesd",
-            "keys": "label",
-            "num_classes": "$len(@labels)",
-            "max_samples_per_class": MOST_PLACES,
-        },
-        "train_transform": {"_target_": "Compose", "transforms": ["@case_transform", "@pad", "@places"]},
-        "crop": {
-            "_target_": "RandCropByLabelClassesd",
-            "keys": BOTH,
-            "label_key": "label",
-            "indices_key": PLACES,
-            "spatial_size": "@patch",
-            "num_classes": "$len(@labels)",
-            "num_samples": 1,
-            "warn": False,
-        },
-        "patch_transform": {
-            "_target_": "Compose",
-            "transforms": ["@crop", {"_target_": "DeleteItemsd", "keys": PLACES}, *settings["augmentation"], "@typed"],
-        },
-        "typed": typed,
         "train_cases": _cases("train", "@train_transform"),
         "data": {
             "_target_": "DeepImagingLib.training.Shuffled",
@@ -108,14 +84,18 @@ def train_config(
             "transform": "@patch_transform",
             "seed": "@seed",
         },
-        "validation": {"cases": _cases("validation", "@case_transform")},
+        "validation": {"cases": _cases("validation", "@validation_transform")},
         "earlier_weights": {
             "_target_": "DeepImagingLib.training.EarlierWeights",
             "bundle": "@start",
             "labels": "@labels",
             "head": dict(head),
+            "fresh": list(fresh),
             "trust": "@trust",
         },
+        "initialize": ["$monai.utils.set_determinism(seed=@seed)"],
+        "run": ["$@trainer.run()"],
+        **own,
         "trainer": {
             "_target_": "DeepImagingLib.training.Trainer",
             "network": "@network",
@@ -139,10 +119,61 @@ def train_config(
             "patience": "@patience",
             "frozen": "@frozen",
             "before": "$@earlier_weights if @start else None",
-            **({"measure": {"_target_": "DeepImagingLib.training.DiceBesideKept", "kept": kept}} if kept else {}),
+            **own["trainer"],
         },
-        "initialize": ["$monai.utils.set_determinism(seed=@seed)"],
-        "run": ["$@trainer.run()"],
+    }
+
+
+def of_masks(settings: Settings, labels: Sequence[str], drawn: Sequence[str]) -> Settings:
+    """Return what a recipe of segmentation adds to `train_config`.
+
+    Args:
+        settings: Of a plan.
+        labels: Of the network, the background first.
+        drawn: Those of them that the cases have, in their order.
+    """
+    order = [0, *(labels.index(name) for name in drawn)]
+    preparation: list[Any] = [*settings["preparation"]]
+    if order != list(range(len(order))):
+        numbers = {"orig_labels": list(range(len(order))), "target_labels": order}
+        preparation.append({"_target_": "MapLabelValued", "keys": "label", **numbers})
+    typed = {"_target_": "EnsureTyped", "keys": BOTH, "track_meta": False}
+    if settings["keep_old"]:
+        old = "DeepImagingLib.training.OldLabelsd"
+        preparation.append(
+            {"_target_": old, "keys": "label", "bundle": "@start", "device": "@device", "trust": "@trust"}
+            | {"drawn": order[1:]}
+        )
+    kept = [name for number, name in enumerate(labels) if number not in order]
+    beside = {"measure": {"_target_": "DeepImagingLib.training.DiceBesideKept", "kept": kept}} if kept else {}
+    return {
+        "loss": {"_target_": "DeepImagingLib.training.PresentDiceCELoss"},
+        "case_transform": {"_target_": "Compose", "transforms": [*preparation, typed]},
+        "validation_transform": "@case_transform",
+        "pad": {"_target_": "SpatialPadd", "keys": BOTH, "spatial_size": "@patch", "mode": "edge"},
+        "places": {
+            "_target_": "ClassesToIndicesd",
+            "keys": "label",
+            "num_classes": "$len(@labels)",
+            "max_samples_per_class": MOST_PLACES,
+        },
+        "train_transform": {"_target_": "Compose", "transforms": ["@case_transform", "@pad", "@places"]},
+        "crop": {
+            "_target_": "RandCropByLabelClassesd",
+            "keys": BOTH,
+            "label_key": "label",
+            "indices_key": PLACES,
+            "spatial_size": "@patch",
+            "num_classes": "$len(@labels)",
+            "num_samples": 1,
+            "warn": False,
+        },
+        "patch_transform": {
+            "_target_": "Compose",
+            "transforms": ["@crop", {"_target_": "DeleteItemsd", "keys": PLACES}, *settings["augmentation"], "@typed"],
+        },
+        "typed": typed,
+        "trainer": beside,
     }
 
 
@@ -157,50 +188,43 @@ def _cases(split: str, transform: str) -> Settings:
     }
 
 
-def inference_config(settings: Settings) -> Settings:
-    """Return what `inference.json` says: the same preparation and network, labels that exclude each other."""
+def inference_config(
+    settings: Settings, inferer: Settings, postprocessing: Steps, handlers: Steps = (), ending: str = "nii.gz"
+) -> Settings:
+    """Return what `inference.json` says: the same preparation and network, run by MONAI's evaluator.
+
+    Args:
+        settings: Of a plan.
+        inferer: Runs the network.
+        postprocessing: Of its answer.
+        handlers: Beside the one that loads the weights.
+        ending: Of the files in the folder that MONAI's run takes.
+    """
     loading = [{"_target_": "LoadImaged", "keys": "image"}, {"_target_": "EnsureChannelFirstd", "keys": "image"}]
-    steps = [*loading, *map(_of_the_image, settings["preparation"])]
+    weights = {
+        "_target_": "CheckpointLoader",
+        "load_path": "$@bundle_root + '/models/model.pt'",
+        "load_dict": {"model": "@network"},
+    }
     return {
         "imports": ["$import glob", "$import os"],
         "bundle_root": ".",
         "output_dir": "$@bundle_root + '/eval'",
         "dataset_dir": "./data",
-        "datalist": "$list(sorted(glob.glob(@dataset_dir + '/*.nii.gz')))",
+        "datalist": f"$list(sorted(glob.glob(@dataset_dir + '/*.{ending}')))",
         "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
         "network_def": settings["network_def"],
         "network": "$@network_def.to(@device)",
-        "preprocessing": {"_target_": "Compose", "transforms": steps},
+        "preprocessing": {"_target_": "Compose", "transforms": [*loading, *of_the_image(settings["preparation"])]},
         "dataset": {
             "_target_": "Dataset",
             "data": "$[{'image': i} for i in @datalist]",
             "transform": "@preprocessing",
         },
         "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "num_workers": 0},
-        "inferer": settings["inferer"],
-        "postprocessing": {
-            "_target_": "Compose",
-            "transforms": [
-                {"_target_": "Activationsd", "keys": "pred", "softmax": True},
-                {
-                    "_target_": "Invertd",
-                    "keys": "pred",
-                    "transform": "@preprocessing",
-                    "orig_keys": "image",
-                    "nearest_interp": False,
-                    "to_tensor": True,
-                },
-                {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
-                {"_target_": "SaveImaged", "keys": "pred", "output_dir": "@output_dir", "output_dtype": "uint8"},
-            ],
-        },
-        "handlers": [
-            {
-                "_target_": "CheckpointLoader",
-                "load_path": "$@bundle_root + '/models/model.pt'",
-                "load_dict": {"model": "@network"},
-            }
-        ],
+        "inferer": dict(inferer),
+        "postprocessing": {"_target_": "Compose", "transforms": list(postprocessing)},
+        "handlers": [weights, *handlers],
         "evaluator": {
             "_target_": "SupervisedEvaluator",
             "device": "@device",
@@ -210,11 +234,33 @@ def inference_config(settings: Settings) -> Settings:
             "postprocessing": "@postprocessing",
             "val_handlers": "@handlers",
         },
+        "initialize": ["$os.makedirs(@output_dir, exist_ok=True)"],
         "run": ["$@evaluator.run()"],
     }
 
 
-def _of_the_image(step: Mapping[str, Any]) -> dict[str, Any]:
+MASKS: Steps = [
+    {"_target_": "Activationsd", "keys": "pred", "softmax": True},
+    {
+        "_target_": "Invertd",
+        "keys": "pred",
+        "transform": "@preprocessing",
+        "orig_keys": "image",
+        "nearest_interp": False,
+        "to_tensor": True,
+    },
+    {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+    {"_target_": "SaveImaged", "keys": "pred", "output_dir": "@output_dir", "output_dtype": "uint8"},
+]
+"""What makes a mask of a segmentation network's answer, labels that exclude each other."""
+
+
+def of_the_image(steps: Steps) -> list[dict[str, Any]]:
+    """Return steps for an image and its labels as those for the image alone."""
+    return [_alone(step) for step in steps]
+
+
+def _alone(step: Mapping[str, Any]) -> dict[str, Any]:
     alone = {**step, "keys": "image"}
     if isinstance(step.get("mode"), list):
         alone["mode"] = step["mode"][0]
@@ -223,7 +269,8 @@ def _of_the_image(step: Mapping[str, Any]) -> dict[str, Any]:
 
 def metadata(
     name: str,
-    labels: Sequence[str],
+    task: str,
+    labels: Mapping[str, str],
     channels: Sequence[str],
     modality: str,
     patch: Sequence[int],
@@ -234,32 +281,34 @@ def metadata(
 
     Args:
         name: That lists of models show.
-        labels: Of the network, the background first.
+        task: One of `cases.TASKS`.
+        labels: Number of each of the network's outputs → name.
         channels: Of the image.
         modality: As "CT".
-        patch: Shape of the network's windows.
+        patch: Shape of what the network sees at once.
         splits: Split → hashes of its images.
         base: The bundle that was gone on from.
     """
-    found = ", ".join(labels[1:])
-    kept = {key: base.metadata[key] for key in ("groups", "hidden") if base and key in base.metadata}
-    known = {*labels}
-    if base and not all(known >= set(names) for names in base.groups.values()):
-        kept = {}
-    value = {"type": "image", "dtype": "float32", "spatial_shape": list(patch), "is_patch_data": True}
+    names = list(labels.values())[1:] if task == SEGMENTATION else list(labels.values())
+    does = f"{task.capitalize()} of {', '.join(names)}"
+    kept = {key: base.metadata[key] for key in KEPT if base and key in base.metadata}
+    if base and not all({*labels.values()} >= set(some) for some in base.groups.values()):
+        kept = {key: value for key, value in kept.items() if key == THRESHOLD}
+    value = {"type": "image", "dtype": "float32", "spatial_shape": list(patch)}
     return {
         "version": "0.1.0",
         "changelog": {
             "0.1.0": f"trained on labelled scans, from {base.name + ' ' + base.version if base else 'scratch'}"
         },
         "name": name,
-        "task": f"Segmentation of {found}",
-        "description": f"Segmentation of {found} in {modality}, trained on {len(splits['train'])} scans.",
+        "task": does,
+        "description": f"{does} in {modality or 'images'}, trained on {len(splits['train'])} scans.",
         "intended_use": "Research only; not for clinical use",
         "network_data_format": {
             "inputs": {
                 "image": {
                     **value,
+                    "is_patch_data": task != CLASSIFICATION,
                     "modality": modality,
                     "num_channels": len(channels),
                     "channel_def": {str(n): name for n, name in enumerate(channels)},
@@ -267,10 +316,10 @@ def metadata(
             },
             "outputs": {
                 "pred": {
-                    **value,
-                    "format": "segmentation",
+                    **(value if task == SEGMENTATION else {}),
+                    **OUTPUT[task],
                     "num_channels": len(labels),
-                    "channel_def": numbered(labels[1:]),
+                    "channel_def": dict(labels),
                 }
             },
         },

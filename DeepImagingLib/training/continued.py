@@ -27,7 +27,7 @@ def network_settings(bundle: Bundle, outputs: int) -> dict[str, Any]:
     Raises:
         BundleError: They don't say how many outputs it has.
     """
-    settings = _settings(bundle, "network_def", "network")
+    settings = settings_of(bundle, "network_def", "network")
     name = next((key for key in OUTPUTS if settings.get(key) == len(bundle.labels)), None)
     if name is None:
         raise BundleError(
@@ -39,7 +39,7 @@ def network_settings(bundle: Bundle, outputs: int) -> dict[str, Any]:
 
 def input_channels(bundle: Bundle) -> int:
     """Return how many channels the network's input has."""
-    settings = _settings(bundle, "network_def", "network")
+    settings = settings_of(bundle, "network_def", "network")
     return next((int(settings[key]) for key in INPUTS if isinstance(settings.get(key), int)), len(bundle.channels))
 
 
@@ -49,7 +49,7 @@ def patch_shape(bundle: Bundle) -> list[int]:
     Raises:
         BundleError: They have no fixed shape.
     """
-    shape = _settings(bundle, "inferer").get("roi_size")
+    shape = settings_of(bundle, "inferer").get("roi_size")
     if not isinstance(shape, (list, tuple)) or not all(isinstance(side, int) and side > 0 for side in shape):
         raise BundleError(f"The windows of {bundle.name} have no fixed shape; begin from scratch, or set `patch`.")
     return list(shape)
@@ -57,26 +57,39 @@ def patch_shape(bundle: Bundle) -> list[int]:
 
 def window_settings(bundle: Bundle | None, patch: Sequence[int]) -> dict[str, Any]:
     """Return the settings of the inferer: the bundle's, or windows of a shape with a quarter of overlap."""
-    own = _settings(bundle, "inferer") if bundle else {}
+    own = settings_of(bundle, "inferer") if bundle else {}
     if str(own.get("_target_", "")).endswith("SlidingWindowInferer"):
         return {key: value for key, value in {**own, "roi_size": list(patch)}.items() if key != "device"}
     windows = {"roi_size": list(patch), "sw_batch_size": 1, "overlap": 0.25, "mode": "gaussian"}
     return {"_target_": "SlidingWindowInferer", **windows, "padding_mode": "replicate"}
 
 
-def _settings(bundle: Bundle, *keys: str) -> dict[str, Any]:
-    """Return the settings of the first of the components that there is, as plain values; what isn't plain is left."""
-    reader = Reader(bundle.config, str(bundle.path))
+def settings_of(bundle: Bundle, *keys: str) -> dict[str, Any]:
+    """Return the settings of the first of the components that there is; what is neither plain nor one is left."""
     key = next((key for key in keys if isinstance(bundle.config.get(key), dict)), None)
-    return _plain(bundle.config[key], key, reader) if key else {}
+    return setting_of(bundle, key) if key else {}
 
 
-def _plain(value: Any, ident: str, reader: Reader) -> Any:
+def setting_of(bundle: Bundle, *path: str) -> Any:
+    """Return what stands at a place in the config as plain values; what it refers to stands where that is named."""
+    value: Any = bundle.config
+    for key in path:
+        value = value[key]
+    return _plain(value, "::".join(path), bundle.config, Reader(bundle.config, str(bundle.path)))
+
+
+def _plain(value: Any, ident: str, config: Mapping[str, Any], reader: Reader) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(one, f"{ident}::{key}", reader) for key, one in value.items()}
+        return {key: _plain(one, f"{ident}::{key}", config, reader) for key, one in value.items()}
     if isinstance(value, list):
-        return [_plain(one, f"{ident}::{number}", reader) for number, one in enumerate(value)]
-    return reader.plain(value, ident) if isinstance(value, str) and value[:1] in ("@", "$") else value
+        return [_plain(one, f"{ident}::{number}", config, reader) for number, one in enumerate(value)]
+    if not (isinstance(value, str) and value[:1] in ("@", "$")):
+        return value
+    if value[0] == "@" and isinstance(config.get(value[1:]), (dict, list)):
+        return _plain(config[value[1:]], value[1:], config, reader)
+    found = reader.plain(value, ident)
+    is_json = found is None or isinstance(found, (bool, int, float, str, list, tuple, dict))
+    return found if is_json or "@" in value else value  # such as "$torch.float32", which is itself wherever it stands
 
 
 def case_transforms(bundle: Bundle) -> list[dict[str, Any]]:
@@ -85,7 +98,7 @@ def case_transforms(bundle: Bundle) -> list[dict[str, Any]]:
     Raises:
         BundleError: The preprocessing is no list of MONAI's transforms.
     """
-    listed = _settings(bundle, "preprocessing").get("transforms")
+    listed = settings_of(bundle, "preprocessing").get("transforms")
     if not isinstance(listed, list) or not all(isinstance(step, dict) for step in listed):
         raise BundleError(f"The preprocessing of {bundle.name} is no plain list of transforms; begin from scratch.")
     if len(bundle.image_keys) != 1:
@@ -113,5 +126,5 @@ def _for_both(step: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def numbered(labels: Sequence[str]) -> dict[str, str]:
-    """Return channel number → label, background first, as recipes and metadata have it."""
-    return {str(number): name for number, name in enumerate(("background", *labels))}
+    """Return output number → label, as recipes and metadata have it."""
+    return {str(number): name for number, name in enumerate(labels)}

@@ -34,7 +34,9 @@ def costs(draft: Draft, minutes: float | None = None) -> Plan:
     network = builder.get("network_def").to(device)
     channels = max(1, len(draft.assignment.dataset.channels))
     image = torch.rand(train["batch_size"], channels, *train["patch"], device=device)
-    label = torch.zeros_like(image[:, :1])
+    label = draft.blank(image)
+    if "detector_ops" in train:  # what sets its loss up
+        builder.get("detector_ops")
     with enough_room(device), measured(device) as usage:
         step_seconds(network, builder.get("loss"), image, label, False, tries=0)
     ways = (False, True) if has_units(device) else (False,)
@@ -57,13 +59,13 @@ def _steps(draft: Draft) -> int:
 def _scans(draft: Draft) -> float:
     """Return the bytes of the prepared scans that are kept in memory, of each split at most what the plan allows."""
     dataset = draft.assignment.dataset
-    split_of = {case.label: str(case.split) for case in dataset.cases}
+    split_of = {case.key: str(case.split) for case in dataset.cases}
     spacing = next((step["pixdim"] for step in draft.train["preparation"] if "pixdim" in step), None)
     bytes_of: Counter[str] = Counter()
     for one in draft.inspection.facts:
         resampled = np.divide(one.spacing, spacing).prod() if spacing and len(spacing) == len(one.spacing) else 1.0
         size = np.prod(one.shape) * resampled * (len(dataset.channels) + 1) * BYTES_A_VALUE
-        bytes_of[split_of[one.case.label]] += int(size)
+        bytes_of[split_of[one.case.key]] += int(size)
     limit = draft.train["cache_gb"] * GB
     return float(min(bytes_of["train"], limit) + min(bytes_of["validation"], limit))
 

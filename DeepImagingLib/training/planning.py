@@ -84,7 +84,7 @@ def plan_from(base: Bundle, facts: Sequence[Facts], channels: Sequence[str], lab
         "augmentation": _augmentation(None, base.modality),  # it knows where things are, and isn't to unlearn it
         "batch_size": Choice(2, "two patches steady a step"),
         "learning_rate": Choice(1e-3, "a third of what a network from scratch gets"),
-        **_epochs(facts, STEPS["again"]),
+        **epochs(facts, STEPS["again"]),
         "frozen": Choice(0.1, "share of the steps in which only new weights move, so that they don't spoil the others"),
     }
 
@@ -110,7 +110,7 @@ def plan_scratch(facts: Sequence[Facts], channels: Sequence[str], labels: Sequen
     is_ct = guessed_modality(facts) == "CT"
     return {
         "preparation": Choice(
-            [*_resampled(spacing), *_intensities(facts, is_ct)],
+            [*_resampled(spacing), *intensities(facts, is_ct)],
             f"spacing {_by(spacing)} mm, {why}; {NORMALISED[is_ct]}",
         ),
         "network_def": _network(strides, spacing, len(channels), len(labels), FIRST_WIDTH[_kind(device)]),
@@ -118,7 +118,7 @@ def plan_scratch(facts: Sequence[Facts], channels: Sequence[str], labels: Sequen
         "augmentation": _augmentation(labels, "CT" if is_ct else "MR"),
         "batch_size": Choice(2, "two patches steady a step"),
         "learning_rate": Choice(3e-3, "what AdamW takes in a network with instance normalisation"),
-        **_epochs(facts, STEPS["scratch"]),
+        **epochs(facts, STEPS["scratch"]),
         "frozen": Choice(0.0, "nothing was transferred"),
     }
 
@@ -151,9 +151,10 @@ def _augmentation(labels: Sequence[str] | None, modality: str) -> Choice:
     return Choice(steps, f"{names}: what {modality or 'any'} scans differ by")
 
 
-def _epochs(facts: Sequence[Facts], steps: int) -> dict[str, Choice]:
-    epochs = max(LEAST_EPOCHS, round(2 * steps / max(1, len(facts))))
-    return {"epochs": Choice(epochs, f"about {steps} steps of two patches, one patch a case and epoch")}
+def epochs(facts: Sequence[Facts], steps: int, batch: int = 2, what: str = "patch") -> dict[str, Choice]:
+    """Return how many epochs make about so many steps of a batch, of all cases one each."""
+    count = max(LEAST_EPOCHS, round(batch * steps / max(1, len(facts))))
+    return {"epochs": Choice(count, f"about {steps} steps of {batch}, one {what} a case and epoch")}
 
 
 def _spacing(facts: Sequence[Facts]) -> tuple[Numbers, str]:
@@ -206,7 +207,8 @@ def _network(strides: Sequence[Sequence[int]], spacing: Numbers, inputs: int, ou
     return Choice(settings, f"{levels} levels: halved down to {LEAST_SIDE} voxels, coarse axes later")
 
 
-def _intensities(facts: Sequence[Facts], is_ct: bool) -> list[dict[str, Any]]:
+def intensities(facts: Sequence[Facts], is_ct: bool) -> list[dict[str, Any]]:
+    """Return steps that make about 1 of intensities, for an image beside its labels."""
     if not is_ct:
         return [{"_target_": "NormalizeIntensityd", "keys": ["image"], "channel_wise": True}]
     values = np.concatenate([one.foreground.ravel() for one in facts])

@@ -84,7 +84,7 @@ def transfer(
 
 def _take_rows(own: torch.Tensor, other: torch.Tensor, axes: Sequence[int], kept: Sequence[tuple[int, int]]) -> None:
     """Take rows; where labels are both read and written, outputs first, known labels don't read new ones."""
-    theirs, ours = (torch.tensor([pair[which] for pair in kept]) for which in (0, 1))
+    theirs, ours = (torch.tensor([pair[which] for pair in kept], dtype=torch.long) for which in (0, 1))
     target, source = (value.movedim(tuple(axes), tuple(range(len(axes)))) for value in (own, other))
     if len(axes) == 2:
         target[ours] = 0

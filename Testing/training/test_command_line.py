@@ -40,7 +40,7 @@ class TestScansOfYourOwn:
         words = ("--data", scans, "--labels", "stone,spleen", "--output", output, "--epochs", 1, *self.WORDS)
         code, out, err = call(capsys, *words, "--dry-run")
         assert code == 0, err
-        assert "4 cases (3 train, 1 validation, 0 test)" in out and "stone: in 4" in out
+        assert "segmentation: 4 cases (3 train, 1 validation, 0 test)" in out and "stone: in 4" in out
         assert "patch: [16, 16, 16]  (as you set it)" in out and "median" in out
         assert re.search(r"time: about 1 min  \(\d+ steps, \S+ s a step", out), out
         assert re.search(r"memory: about \d+\.\d GB of the host's \d+ GB that are free", out)

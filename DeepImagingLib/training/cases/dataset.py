@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from DeepImagingLib.errors import InputError
+from DeepImagingLib.files.lesions import Reference
 
 SPLITS = ("train", "validation", "test")
+SEGMENTATION, CLASSIFICATION, DETECTION = TASKS = ("segmentation", "classification", "detection")
 
 
 @dataclass(frozen=True)
@@ -17,20 +19,35 @@ class Case:
 
     Attributes:
         images: Files or DICOM folders, one a channel in the channels' order, or one that holds all channels.
-        label: File with a label number at each voxel.
+        label: File with a label number at each voxel; None where what is known of the scan is no mask.
         subject: Whose scan it is; a subject's cases stay in one split.
         split: One of SPLITS, or None where it is still to be chosen.
+        on: Names of the labels that the image as a whole has, to classify it.
+        boxes: What there is to find in it, in RAS mm; None where they are the pieces of `label`.
     """
 
     images: tuple[Path, ...] = field(repr=False)
-    label: Path = field(repr=False)
+    label: Path | None = field(repr=False)
     subject: str = field(repr=False)
     split: str | None = None
+    on: tuple[str, ...] = ()
+    boxes: tuple[Reference, ...] | None = field(default=None, repr=False)
+
+    @property
+    def key(self) -> Path:
+        """The file that no other case has: the label's, or else the image's."""
+        return self.label or self.images[0]
+
+    @property
+    def mask(self) -> Path:
+        """The label's file; of cases that have one."""
+        assert self.label is not None
+        return self.label
 
     @property
     def name(self) -> str:
-        """How messages call it: the label's file name."""
-        return self.label.name
+        """How messages call it: the label's file name, or else the image's."""
+        return self.key.name
 
 
 @dataclass(frozen=True)
@@ -42,11 +59,13 @@ class Dataset:
         labels: Name → number in label files that don't name their segments themselves, as `.seg.nrrd` files do. What
             is trained numbers them 1, 2, … in this order.
         channels: Names of the images' channels.
+        task: One of TASKS: what a network is to learn of them.
     """
 
     cases: tuple[Case, ...]
     labels: Mapping[str, int]
     channels: tuple[str, ...] = ("image",)
+    task: str = SEGMENTATION
 
     def part(self, split: str) -> tuple[Case, ...]:
         """Return the cases of a split."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import nibabel
@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.files import digest, read
-from DeepImagingLib.training.cases.dataset import Case, Dataset
+from DeepImagingLib.training.cases.dataset import CLASSIFICATION, DETECTION, Case, Dataset
 from DeepImagingLib.training.cases.load import (
     OVERLAP,
     corners,
+    load_boxes,
     load_image,
     numbered_labels,
     numbers_in,
@@ -55,10 +56,12 @@ class Facts:
         case: Which.
         shape: Voxels of the image along right, anterior and superior; as they are stored where it is a picture.
         spacing: mm along the same axes.
-        voxels: (K + 1,) voxels of the background and each label.
-        foreground: (C, n) intensities of some voxels with a label.
+        voxels: (K + 1,) voxels of the background and each label; of cases that have no mask, for each label how many
+            boxes there are, or 1 where the image has it.
+        foreground: (C, n) intensities of some voxels with a label; of cases that have no mask, of any.
         intensities: (C, n) of some voxels anywhere.
         sha256: Of the image's voxels and affine: how a bundle knows a scan it was trained on, without its name.
+        lengths: (N, 3) of its boxes along right, anterior and superior in mm.
     """
 
     case: Case
@@ -68,6 +71,7 @@ class Facts:
     foreground: npt.NDArray[np.float32]
     intensities: npt.NDArray[np.float32]
     sha256: str
+    lengths: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,9 @@ def _never_there(dataset: Dataset, facts: list[Facts]) -> Iterator[Problem]:
         return
     voxels = np.sum([one.voxels for one in facts], axis=0)
     for number, name in enumerate(dataset.labels, 1):
-        if voxels[number] == 0:
+        if voxels[number] == 0 and dataset.task == CLASSIFICATION:
+            yield Problem(f"No image has the label {name!r}; leave it out.")
+        elif voxels[number] == 0:
             yield Problem(f"No case has the label {name!r} ({dataset.labels[name]}); leave it out or mend its number.")
 
 
@@ -144,22 +150,29 @@ def _twice(facts: list[Facts]) -> Iterator[Problem]:
 
 def _look(case: Case, dataset: Dataset) -> tuple[list[Facts], list[Problem]]:
     """Return the facts of a case, if it can be used, and what is wrong with it."""
-    image = label = None
     problems = []
     try:
-        image = load_image(case, dataset)
+        image: MetaTensor | None = load_image(case, dataset)
     except InputError as error:
+        image = None
         problems.append(Problem(f"{case.name}: image: {error}", case))
+    if image is not None:
+        problems += _wrong_image(case, image)
+    look = _look_at_mask if case.label and case.boxes is None else _look_at_marks
+    return look(case, dataset, image, problems)
+
+
+def _look_at_mask(
+    case: Case, dataset: Dataset, image: MetaTensor | None, problems: list[Problem]
+) -> tuple[list[Facts], list[Problem]]:
     try:
-        label = read(case.label)
-        numbers = numbers_in(case.label, dataset.labels)
+        label = read(case.mask)
+        numbers = numbers_in(case.mask, dataset.labels)
     except InputError as error:
-        label = None
-        problems.append(Problem(f"{case.name}: {error}", case))
-    if image is None or label is None:
+        return [], [*problems, Problem(f"{case.name}: {error}", case)]
+    if image is None:
         return [], problems
-    problems += _wrong_labels(case, label, numbers)
-    problems += _wrong_image(case, image)
+    problems = [*_wrong_labels(case, label, numbers), *problems]
     if any(problem.fatal for problem in problems):
         return [], problems
     numbered = numbered_labels(label, dataset, numbers)
@@ -167,7 +180,40 @@ def _look(case: Case, dataset: Dataset) -> tuple[list[Facts], list[Problem]]:
     apart = list(_apart(case, numbered, placed, image))
     if apart:
         return [], problems + apart
-    return [_facts(case, image, placed, len(dataset.labels))], problems
+    if dataset.task == DETECTION:
+        return _look_at_marks(case, dataset, image, problems)
+    voxels = np.bincount(placed.numpy().ravel(), minlength=len(dataset.labels) + 1)
+    return [_facts(case, image, image.numpy()[:, placed.numpy()[0] > 0], voxels)], problems
+
+
+def _look_at_marks(
+    case: Case, dataset: Dataset, image: MetaTensor | None, problems: list[Problem]
+) -> tuple[list[Facts], list[Problem]]:
+    """As `_look`, of a case that is classified, or has boxes."""
+    if image is None or any(problem.fatal for problem in problems):
+        return [], problems
+    if dataset.task == CLASSIFICATION:
+        voxels = np.array([0, *(name in case.on for name in dataset.labels)])
+        return [_facts(case, image, _flat(image), voxels)], problems
+    marks = load_boxes(case, dataset)
+    voxels = np.bincount(1 + marks["label"].numpy(), minlength=len(dataset.labels) + 1)
+    boxes = marks["box"].double().numpy()
+    if outside := int(_outside(boxes[:, :3], image).sum()):
+        count = "a box" if outside == 1 else f"{outside} boxes"
+        text = f"{case.name} has {count} whose middle lies outside of {case.images[0].name}; do they belong together?"
+        return [], [*problems, Problem(text, case)]
+    return [replace(_facts(case, image, _flat(image), voxels), lengths=boxes[:, 3:])], problems
+
+
+def _outside(points: npt.NDArray[np.float64], image: MetaTensor) -> npt.NDArray[np.bool_]:
+    """Tell which of (N, 3) points in RAS mm aren't in the image."""
+    affine = np.asarray(image.affine, float)
+    voxels = np.linalg.solve(affine[:3, :3], (points - affine[:3, 3]).T).T
+    return np.asarray(((voxels < -0.5) | (voxels > np.subtract((*image.shape[1:], 1)[:3], 0.5))).any(axis=1))
+
+
+def _flat(image: MetaTensor) -> npt.NDArray[np.float32]:
+    return np.asarray(image.numpy().reshape(len(image), -1))
 
 
 def _wrong_labels(case: Case, label: MetaTensor, numbers: dict[str, int]) -> Iterator[Problem]:
@@ -208,18 +254,17 @@ def _voxel_mm3(image: MetaTensor) -> float:
     return float(abs(np.linalg.det(np.asarray(image.affine)[:3, :3])))
 
 
-def _facts(case: Case, image: MetaTensor, label: MetaTensor, labels: int) -> Facts:
-    values, numbers = image.numpy(), label.numpy()[0]
-    affine = np.asarray(image.affine)
-    order = nibabel.io_orientation(affine)[:, 0].argsort().astype(int) if numbers.ndim == 3 else np.arange(2)
+def _facts(case: Case, image: MetaTensor, foreground: npt.NDArray[np.float32], voxels: npt.NDArray[np.int64]) -> Facts:
+    affine, dims = np.asarray(image.affine), image.ndim - 1
+    order = nibabel.io_orientation(affine)[:, 0].argsort().astype(int) if dims == 3 else np.arange(2)
     rng = np.random.default_rng(0)
     return Facts(
         case=case,
-        shape=tuple(numbers.shape[axis] for axis in order),
+        shape=tuple(int(image.shape[1 + axis]) for axis in order),
         spacing=tuple(float(np.linalg.norm(affine[:3, axis])) for axis in order),
-        voxels=np.bincount(numbers.ravel(), minlength=labels + 1),
-        foreground=_some(values[:, numbers > 0], rng),
-        intensities=_some(values.reshape(len(values), -1), rng),
+        voxels=voxels,
+        foreground=_some(foreground, rng),
+        intensities=_some(_flat(image), rng),
         sha256=digest(image),
     )
 

@@ -1,4 +1,4 @@
-"""One case read: its image, and its labels on the image's grid, numbered as they are trained."""
+"""One case read: its image, and what is known of it, numbered as it is trained."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.files import read
-from DeepImagingLib.training.cases.dataset import Case, Dataset
+from DeepImagingLib.inference.colours import with_channels
+from DeepImagingLib.training.cases.dataset import CLASSIFICATION, DETECTION, Case, Dataset
 
 if TYPE_CHECKING:
+    import torch
     from monai.data import MetaTensor
 
 SEG_NRRD = ".seg.nrrd"
@@ -21,22 +24,65 @@ OVERLAP = "has segments that overlap, and a voxel can have one label only; mend 
 SAME_GRID_MM = 1e-2  # how far corners of the same grid may lie apart, in two files that round differently
 
 
-def load_case(case: Case, dataset: Dataset) -> dict[str, MetaTensor]:
-    """Return a case's image and labels.
+def load_case(case: Case, dataset: Dataset) -> dict[str, torch.Tensor]:
+    """Return a case's image and what is known of it, with K the number of labels.
 
     Returns:
-        "image" (C, I, J, K) and "label" (1, I, J, K) with values 0 to K, K the number of labels; both on the grid of
-        the first image.
+        "image" (C, I, J, K) and, to segment it, "label" (1, I, J, K) with values 0 to K, on the grid of the first
+        image; to classify it, "label" (K,) of 0 and 1; to find boxes in it, "box" (N, 6), middle and lengths along
+        right, anterior and superior in mm, and "label" (N,) with values 0 to K - 1.
 
     Raises:
         InputError: A file can't be read, or files of the case don't lie at the same place.
     """
+    import torch
+
     image = load_image(case, dataset)
-    label = read(case.label)
-    if label.shape[0] != 1:
-        raise InputError(f"{case.label.name} {OVERLAP}")
-    numbered = numbered_labels(label, dataset, numbers_in(case.label, dataset.labels))
+    if dataset.task == CLASSIFICATION:
+        return {"image": image, "label": torch.tensor([float(name in case.on) for name in dataset.labels])}
+    if dataset.task == DETECTION:
+        return {"image": image, **load_boxes(case, dataset)}
+    numbered = load_mask(case, dataset)
     return {"image": image, "label": numbered if same_grid(numbered, image) else onto_grid(numbered, image)}
+
+
+def load_mask(case: Case, dataset: Dataset) -> MetaTensor:
+    """Return a case's labels (1, I, J, K), numbered 1, 2, …, on their own grid; errors as of `load_case`."""
+    label = read(case.mask)
+    if label.shape[0] != 1:
+        raise InputError(f"{case.mask.name} {OVERLAP}")
+    return numbered_labels(label, dataset, numbers_in(case.mask, dataset.labels))
+
+
+def load_boxes(case: Case, dataset: Dataset) -> dict[str, torch.Tensor]:
+    """Return a case's "box" and "label" as `load_case` does; of a mask, boxes around its pieces."""
+    import torch
+
+    names = list(dataset.labels)
+    if case.boxes is None:
+        rows, numbers = _pieces(load_mask(case, dataset))
+    else:
+        rows = [(*one.center, *one.size) for one in case.boxes]
+        numbers = [names.index(one.label) for one in case.boxes]
+    return {
+        "box": torch.tensor(np.array(rows, np.float32).reshape(-1, 6)),
+        "label": torch.tensor(numbers, dtype=torch.int64),
+    }
+
+
+def _pieces(label: MetaTensor) -> tuple[list[tuple[float, ...]], list[int]]:
+    """Return middle and lengths in mm of the box around each connected piece of each label, and the labels from 0."""
+    affine, values = np.asarray(label.affine), label.numpy()[0]
+    rows, numbers = [], []
+    for number in np.unique(values[values > 0]):
+        pieces, _ = ndimage.label(values == number, np.ones((3,) * values.ndim))
+        for box in ndimage.find_objects(pieces):
+            ends = [[(part.start - 0.5), (part.stop - 0.5)] for part in (*box, slice(0, 1))[:3]]
+            corners = np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3) @ affine[:3, :3].T + affine[:3, 3]
+            low, high = corners.min(0), corners.max(0)
+            rows.append((*(low + high) / 2, *(high - low)))
+            numbers.append(int(number) - 1)
+    return rows, numbers
 
 
 def load_image(case: Case, dataset: Dataset) -> MetaTensor:
@@ -50,6 +96,8 @@ def load_image(case: Case, dataset: Dataset) -> MetaTensor:
 
     images = [read(path) for path in case.images]
     first = images[0]
+    if dataset.task == CLASSIFICATION and len(images) == 1:
+        return with_channels(first, len(dataset.channels), case.name)[0]
     for path, image in zip(case.images, images, strict=True):
         if not same_grid(image, first):
             raise InputError(f"{path.name} has another grid than {case.images[0].name}; resample it to that first.")

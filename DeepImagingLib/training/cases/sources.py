@@ -1,18 +1,21 @@
-"""Where sets of labelled scans are listed: folders, Decathlon's dataset.json, CSV."""
+"""Where sets of labelled scans are listed: folders, Decathlon's dataset.json, CSV; with masks, words or boxes."""
 
 from __future__ import annotations
 
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from DeepImagingLib.errors import InputError
-from DeepImagingLib.training.cases.dataset import SPLITS, Case, Dataset
+from DeepImagingLib.training.cases import marks
+from DeepImagingLib.training.cases.dataset import DETECTION, SEGMENTATION, SPLITS, Case, Dataset
 
 IMAGES, LABELS, DECATHLON = "images", "labels", "dataset.json"
-ENDINGS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+ENDINGS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".json")
+FINDINGS = ".json"
 SYNONYMS = {"training": "train", "val": "validation", "valid": "validation", "testing": "test"}
 
 
@@ -22,10 +25,11 @@ def read_dataset(
     """Read a list of labelled scans; their files aren't opened.
 
     Args:
-        source: A folder with `images/` and `labels/` that hold files of the same names, or a folder with, or the file,
-            `dataset.json` as the Medical Segmentation Decathlon has it (Antonelli et al., Nat Commun 2022), or a CSV
-            with the columns image (or image_NAME, one a channel), label and, if there are, subject and split. Paths in
-            lists are relative to the list.
+        source: A folder with `images/` and `labels/` that hold files of the same names, masks or JSON files of findings
+            as `run` writes them; or a folder with, or the file, `dataset.json` as the Medical Segmentation Decathlon
+            has it (Antonelli et al., Nat Commun 2022); or a CSV, or a folder with one: with the columns image (or
+            image_NAME, one a channel), label and, if there are, subject and split; a table of labels of whole images;
+            or one of boxes (both as `marks` tells). Paths in lists are relative to the list.
         labels: Name → number in the label files; needed where the list doesn't say.
         images, label_files: Patterns of the file names in a folder, such as "*_ct.nii.gz" and "*_seg.nii.gz"; what the
             stars stand for pairs them.
@@ -33,14 +37,15 @@ def read_dataset(
     Raises:
         InputError: There is no such list, it can't be read, or nothing says what the labels mean.
     """
-    source = Path(source)
-    if source.is_dir() and (source / DECATHLON).is_file():
-        source = source / DECATHLON
+    source = _list_in(Path(source))
     if source.is_dir():
-        return _named(tuple(_in_folder(source, images, label_files)), labels, source)
+        cases = tuple(_in_folder(source, images, label_files))
+        if cases and all(case.mask.suffix.lower() == FINDINGS for case in cases):
+            return marks.read_box_files(cases, labels, source.name)
+        return _named(cases, labels, source)
     try:
         if source.suffix.lower() == ".csv":
-            return _in_csv(source, labels)
+            return _split_known(_in_table(source, labels), source)
         if source.suffix.lower() == ".json":
             return _in_decathlon(source, labels)
     except OSError as error:
@@ -49,6 +54,42 @@ def read_dataset(
         f"{source.name} is no list of labelled scans; give a folder with {IMAGES}/ and {LABELS}/, a {DECATHLON} or a "
         "CSV with the columns image and label."
     )
+
+
+def _list_in(source: Path) -> Path:
+    """Return the list that a folder has, or the folder where it has none, or several."""
+    if (source / DECATHLON).is_file():
+        return source / DECATHLON
+    if not source.is_dir() or ((source / IMAGES).is_dir() and (source / LABELS).is_dir()):
+        return source
+    tables = list(source.glob("*.csv"))
+    return tables[0] if len(tables) == 1 else source
+
+
+def _in_table(path: Path, labels: Mapping[str, int] | None) -> Dataset:
+    columns = marks.columns_of(path)
+    if marks.lists_boxes(columns):
+        return marks.read_box_table(path, labels)
+    return marks.read_classes(path, labels) if marks.lists_classes(columns) else _in_csv(path, labels)
+
+
+def _split_known(dataset: Dataset, path: Path) -> Dataset:
+    """Return the dataset with its splits as they are called here."""
+    cases = (replace(case, split=_split(case.split or "", case.name, path)) for case in dataset.cases)
+    return replace(dataset, cases=tuple(cases))
+
+
+def for_task(dataset: Dataset, task: str) -> Dataset:
+    """Return a dataset to learn a task from: pieces of masks are boxes where boxes are asked for.
+
+    Raises:
+        InputError: What is known of its scans doesn't tell that.
+    """
+    if (dataset.task, task) == (SEGMENTATION, DETECTION):
+        return replace(dataset, task=DETECTION)
+    if dataset.task != task:
+        raise InputError(f"The data are for {dataset.task}, and {task} is to be learnt; give other data, or --task.")
+    return dataset
 
 
 def _named(

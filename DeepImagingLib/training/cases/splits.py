@@ -35,11 +35,11 @@ def split(dataset: Dataset, facts: Sequence[Facts], seed: int, shares: Mapping[s
     """
     needed = tuple(SHARES) if shares is None else ()
     shares = SHARES if shares is None else shares
-    voxels = {one.case.label: one.voxels for one in facts}
+    voxels = {one.case.key: one.voxels for one in facts}
     chosen = {case.subject: case.split for case in dataset.cases if case.split}
     present: dict[str, set[int]] = defaultdict(set)
     for case in dataset.cases:
-        present[case.subject] |= set(np.flatnonzero(voxels[case.label][1:]).tolist())
+        present[case.subject] |= set(np.flatnonzero(voxels[case.key][1:]).tolist())
     if len(present) < len(shares):
         raise InputError(
             f"There are cases of {len(present)} subject, and {' and '.join(shares)} need one each; add some."

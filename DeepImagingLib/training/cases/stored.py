@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Dataset as TorchDataset
 
 from DeepImagingLib.errors import InputError
-from DeepImagingLib.training.cases.dataset import Case, Dataset
+from DeepImagingLib.files.lesions import Reference
+from DeepImagingLib.training.cases.dataset import SEGMENTATION, Case, Dataset
 from DeepImagingLib.training.cases.load import load_case
 
 Item = Mapping[str, Any]
@@ -20,7 +21,11 @@ Item = Mapping[str, Any]
 def resolved(dataset: Dataset) -> Dataset:
     """Return a dataset as it will be read from a file: with whole paths."""
     cases = (
-        replace(case, images=tuple(path.absolute() for path in case.images), label=case.label.absolute())
+        replace(
+            case,
+            images=tuple(path.absolute() for path in case.images),
+            label=case.label and case.label.absolute(),
+        )
         for case in dataset.cases
     )
     return replace(dataset, cases=tuple(cases), labels=dict(dataset.labels))
@@ -31,13 +36,20 @@ def write_dataset(dataset: Dataset, path: Path) -> None:
     cases = [
         {
             "images": [str(image) for image in case.images],
-            "label": str(case.label),
+            "label": str(case.label) if case.label else None,
             "subject": case.subject,
             "split": case.split,
+            "on": list(case.on),
+            "boxes": None if case.boxes is None else [asdict(box) for box in case.boxes],
         }
         for case in resolved(dataset).cases
     ]
-    content = {"labels": dict(dataset.labels), "channels": list(dataset.channels), "cases": cases}
+    content = {
+        "task": dataset.task,
+        "labels": dict(dataset.labels),
+        "channels": list(dataset.channels),
+        "cases": cases,
+    }
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -49,13 +61,26 @@ def stored_dataset(path: str | Path) -> Dataset:
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        cases = tuple(
-            Case(tuple(map(Path, case["images"])), Path(case["label"]), case["subject"], case["split"])
-            for case in content["cases"]
-        )
-        return Dataset(cases, content["labels"], tuple(content["channels"]))
+        cases = tuple(map(_case, content["cases"]))
+        return Dataset(cases, content["labels"], tuple(content["channels"]), content.get("task", SEGMENTATION))
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(f"{Path(path).name} is no list of cases ({type(error).__name__}); begin anew.") from error
+
+
+def _case(stored: Mapping[str, Any]) -> Case:
+    boxes = stored.get("boxes")
+    return Case(
+        tuple(map(Path, stored["images"])),
+        Path(stored["label"]) if stored["label"] else None,
+        stored["subject"],
+        stored["split"],
+        tuple(stored.get("on", ())),
+        None if boxes is None else tuple(_box(**box) for box in boxes),
+    )
+
+
+def _box(center: Sequence[float], size: Sequence[float], label: str, score: float | None) -> Reference:
+    return Reference((center[0], center[1], center[2]), (size[0], size[1], size[2]), label, score)
 
 
 class Cases(TorchDataset[Item]):
@@ -64,8 +89,8 @@ class Cases(TorchDataset[Item]):
     Args:
         path: Of a file that `write_dataset` wrote.
         split: "train", "validation" or "test".
-        transform: What MONAI's transforms make of {"image": (C, I, J, K), "label": (1, I, J, K)}; without random ones,
-            each case is read and transformed once and kept while `memory` lasts.
+        transform: What MONAI's transforms make of what `load_case` returns; without random ones, each case is read and
+            transformed once and kept while `memory` lasts.
         memory: GB that kept cases may take.
     """
 
