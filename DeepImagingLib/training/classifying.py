@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from DeepImagingLib.evaluation.calibration import fit, platt
 from DeepImagingLib.evaluation.roc import Roc
+from DeepImagingLib.tasks.calibration import Calibration
 from DeepImagingLib.training.precision import as_float, autocast, laid_out
 from DeepImagingLib.training.validate import MEAN, Inferer, Items, evaluating
 
+FEWEST = 100
+"""Cases from which a calibration is fitted."""
 CROSS_ENTROPY = "binary cross-entropy"
 
 
@@ -24,11 +29,13 @@ class Told:
         labels: Names of the labels.
         logits: (cases, labels) before the sigmoid.
         truth: (cases, labels) of 0 and 1, NaN where nothing is known.
+        exclusive: Each case has one label.
     """
 
     labels: Sequence[str]
     logits: torch.Tensor
     truth: torch.Tensor
+    exclusive: bool = False
 
     def means(self) -> dict[str, float]:
         """Return each label's AUROC, if some cases have it and some don't, their mean, and the binary cross-entropy."""
@@ -39,6 +46,19 @@ class Told:
         mean = float(np.mean(list(known.values()))) if known else 0.0
         entropy = binary_cross_entropy_with_logits(self.logits[told], self.truth[told])
         return known | {CROSS_ENTROPY: float(entropy), MEAN: mean}
+
+    def decided(self) -> dict[str, Any]:
+        """Return the calibration that makes the probabilities of these cases likeliest, where there are enough."""
+        if len(self.truth) < FEWEST:
+            return {}
+        if self.exclusive:
+            truth, logits = self.truth.long().numpy(), torch.nn.functional.logsigmoid(self.logits).double().numpy()
+            return {"calibration": fit(truth, logits, self.labels, exclusive=True).plain()}
+        pairs = {}
+        for name, truth, logits in zip(self.labels, self.truth.T, self.logits.T, strict=True):
+            told = ~truth.isnan()
+            pairs[name] = platt(truth[told].long().numpy(), logits[told].double().numpy())
+        return {"calibration": Calibration(labels=pairs).plain()}
 
 
 def measure_classifier(
@@ -73,4 +93,5 @@ def measure_classifier(
             said = as_float(inferer(laid_out(image, half), network))[0].cpu()
             logits.append(torch.logit(said.softmax(0), 1e-7) if exclusive else said)
             truth.append(torch.as_tensor(case["label"]).as_subclass(torch.Tensor).float())
-    return Told([labels[number] for number in sorted(labels)], torch.stack(logits), torch.stack(truth))
+    names = [labels[number] for number in sorted(labels)]
+    return Told(names, torch.stack(logits), torch.stack(truth), exclusive)

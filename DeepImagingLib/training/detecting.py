@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from monai.apps.detection.networks.retinanet_detector import RetinaNetDetector
 
 
+FEWEST = 10
+"""Cases from which a threshold follows."""
+
+
 class DetectorLoss(torch.nn.Module):
     """The loss that a MONAI detector's settings make: of scores, and of the boxes of matched anchors.
 
@@ -166,6 +170,13 @@ class Found:
         curve = froc(self.outcomes).at()
         told = {f"at {point:g} false positives": float(value) for point, value in zip(POINTS, curve, strict=True)}
         return told | {MEAN: cpm(self.outcomes)}
+
+    def decided(self) -> dict[str, Any]:
+        """Return the score from which a box counts as a finding: that of one false positive a case, of enough cases."""
+        false = np.sort(np.concatenate([outcome.false for outcome in self.outcomes]))[::-1]
+        if len(self.outcomes) < FEWEST or len(false) <= len(self.outcomes):
+            return {}
+        return {"score_threshold": round(float(false[len(self.outcomes)]) + 5e-4, 3)}
 
 
 def measure_detector(

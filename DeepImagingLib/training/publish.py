@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Account:
         rows: Of the curve.
         facts: Steps, seed, minutes and the like.
         metric: What was measured.
+        decided: Key of the metadata → what follows from the validation, such as a calibration.
     """
 
     labels: Mapping[int, str]
@@ -44,6 +45,7 @@ class Account:
     rows: Sequence[Row]
     facts: Mapping[str, Any]
     metric: str = "dice"
+    decided: Mapping[str, Any] = field(default_factory=dict)
 
 
 def publish_best(
@@ -64,7 +66,8 @@ def publish_best(
     if spread := {name: one for name, one in best["spread"].items() if one}:
         told["spread"] = spread
     rows = rows if rows is not None else best["rows"]
-    account = Account(best["labels"], best["metrics"], rows, told, best.get("metric", Account.metric))
+    metric, decided = best.get("metric", Account.metric), best.get("decided", {})
+    account = Account(best["labels"], best["metrics"], rows, told, metric, decided)
     publish(recipe, output, best["network"], account)
     return float(np.mean([value for name, value in best["metrics"].items() if name.endswith(f": {MEAN}")]))
 
@@ -139,6 +142,7 @@ def _told(metadata: dict[str, Any], account: Account) -> dict[str, Any]:
     versions = {"monai": monai.__version__, "pytorch": torch.__version__.partition("+")[0], "numpy": np.__version__}
     return {
         **metadata,
+        **account.decided,
         **{f"{name}_version": version for name, version in versions.items()},
         "eval_metrics": {f"{account.metric}, {name}": round(value, 3) for name, value in account.metrics.items()},
         "training": {**account.facts, "curve": _thinned(account.rows)},

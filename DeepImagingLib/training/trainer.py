@@ -376,6 +376,7 @@ class Trainer:
             spread = {name: _spread(scores, self.validation[name]) for name, scores in found.items()}
             best = {"network": self._answering.state_dict(), "step": course.step, "metrics": flat}
             told = {"labels": self._names, "metric": self.metric, "facts": self._facts, "rows": course.rows}
+            told["decided"] = next(iter(found.values())).decided()
             checkpoint.save(self._folder / checkpoint.BEST, {**best, **told, "spread": spread})
         logger.info("step %d: %.3f, best %.3f at step %d", course.step, score, course.best, course.best_step)
         write_curves(self._folder, course.rows, self.metric)

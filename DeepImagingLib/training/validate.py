@@ -27,6 +27,9 @@ class Measured(Protocol):
     def means(self) -> dict[str, float]:
         """Return figures by name; `MEAN` is the one that counts."""
 
+    def decided(self) -> dict[str, Any]:
+        """Return what a bundle's metadata is to hold that follows from it; nothing where there are too few cases."""
+
 
 class Measure(Protocol):
     """Measures a network; arguments as those of `measure`."""
@@ -73,6 +76,10 @@ class Scores:
         drawn = [value for name, value in means.items() if name not in self.kept]
         told = {f"{name}{KEPT}" if name in self.kept else name: value for name, value in means.items()}
         return told | {MEAN: float(np.mean(drawn)) if drawn else 0.0}
+
+    def decided(self) -> dict[str, Any]:
+        """Return nothing: masks need no threshold."""
+        return {}
 
     def intervals(self, subjects: Sequence[str]) -> dict[str, tuple[float, float]]:
         """Return 95 % intervals of the means, by drawing subjects with replacement (percentile bootstrap, seeded).

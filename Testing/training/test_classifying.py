@@ -27,7 +27,7 @@ from DeepImagingLib.training import (
     measure_classifier,
     outliers,
 )
-from DeepImagingLib.training.classifying import CROSS_ENTROPY
+from DeepImagingLib.training.classifying import CROSS_ENTROPY, Told
 from DeepImagingLib.training.radiographs import FINDINGS, LABELS
 from DeepImagingLib.training.validate import MEAN
 
@@ -222,6 +222,34 @@ class TestTheMeasure:
         told = self.measured(Dumb())
         assert told[MEAN] == 0.5
         assert told[CROSS_ENTROPY] == pytest.approx(np.log(2))
+
+
+class TestTheCalibration:
+    """What follows from validation goes into the bundle."""
+
+    @staticmethod
+    def told(*, exclusive: bool, cases: int = 4000) -> Told:
+        """Return what a network says that is three times too sure."""
+        generator = torch.Generator().manual_seed(0)
+        logits = torch.randn(cases, 3, generator=generator)
+        if exclusive:
+            numbers = torch.distributions.Categorical(logits=logits).sample()
+            truth = torch.nn.functional.one_hot(numbers, 3)
+            return Told("abc", torch.logit((3 * logits).softmax(1), 1e-7), truth.float(), exclusive=True)
+        truth = (torch.rand(cases, 3, generator=generator) < logits.sigmoid()).float()
+        truth[::10] = torch.nan
+        return Told("abc", 3 * logits, truth)
+
+    def test_of_independent_labels_each_gets_a_slope(self) -> None:
+        pairs = self.told(exclusive=False).decided()["calibration"]["labels"]
+        np.testing.assert_allclose(list(pairs.values()), [[1 / 3, 0]] * 3, atol=0.08)
+
+    def test_exclusive_ones_share_a_temperature(self) -> None:
+        torch.manual_seed(0)
+        assert self.told(exclusive=True).decided()["calibration"]["temperature"] == pytest.approx(3, abs=0.3)
+
+    def test_of_few_cases_none_is_fitted(self) -> None:
+        assert self.told(exclusive=False, cases=20).decided() == {}
 
 
 @pytest.mark.slow

@@ -12,11 +12,12 @@ import torch
 
 from DeepImagingLib.bundles.fingerprint import fingerprint
 from DeepImagingLib.errors import CancelledError, InputError
+from DeepImagingLib.evaluation.hits import Outcome
 from DeepImagingLib.inference.progress import Monitor
 from DeepImagingLib.inference.threads import one_thread
 from DeepImagingLib.phantoms.lung_nodules import Nodule, Place
 from DeepImagingLib.training import Bodies, GrowingHardness, LungCases, LungPatches, Trainer, load_recipe
-from DeepImagingLib.training.detecting import ellipsoids
+from DeepImagingLib.training.detecting import Found, ellipsoids
 from DeepImagingLib.training.lung_patches import MOST_BOXES, coarser, label_of
 from DeepImagingLib.training.precision import as_float
 
@@ -179,6 +180,23 @@ class TestData:
             LungPatches(Bodies(999_999, 2, **VIEW))
         with pytest.raises(InputError, match="from 1000000"):
             LungCases(first=5)
+
+
+class TestTheThreshold:
+    """From which score on a box counts follows from validation."""
+
+    @staticmethod
+    def found(false: list[float], cases: int) -> Found:
+        each = np.array_split(np.array(false), cases)
+        return Found([Outcome(np.array([0.9]), some, np.array([9.0]), np.array([0])) for some in each])
+
+    def test_it_leaves_one_false_positive_a_case(self) -> None:
+        scores = np.linspace(0.03, 0.97, 48).tolist()
+        threshold = self.found(scores, 12).decided()["score_threshold"]
+        assert sum(score >= threshold for score in scores) == 12
+
+    def test_few_cases_or_false_positives_decide_nothing(self) -> None:
+        assert self.found([0.5] * 20, 4).decided() == self.found([0.5] * 12, 12).decided() == {}
 
 
 def test_answers_of_any_shape_become_full_precision() -> None:
