@@ -109,8 +109,7 @@ def _evaluate_boxes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: Bu
     scans: list[Scan] = []
     threshold = 0.0
     with ProgressLine(sys.stderr.isatty()) as line:
-        for name, load in cases:
-            image, lesions = load()
+        for name, (image, lesions) in _ahead(cases):
             found = run(bundle, image, options, progress=line, cancel=interrupt)
             assert isinstance(found, Detections)  # of a detector
             scans.append(_scan(name, found, lesions))
@@ -133,6 +132,20 @@ def _evaluate_boxes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: Bu
     for path in written:
         print(f"Wrote {path}")
     return 0
+
+
+def _ahead(cases: Iterator[Case]) -> Iterator[tuple[str, tuple[MetaTensor, Numbers]]]:
+    """Yield each case while the next one is drawn or read already, which takes about as long as a run."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = None
+        for name, load in cases:
+            ready, waiting = waiting, (name, pool.submit(load))
+            if ready:
+                yield ready[0], ready[1].result()
+        if waiting:
+            yield waiting[0], waiting[1].result()
 
 
 def _shown(value: float | None) -> str:
