@@ -30,6 +30,7 @@ from DeepImagingPanel.module import PanelModule
 from DeepImagingPanel.panel import PanelWidget
 from DeepImagingPanel.parameters import trusted
 from DeepImagingPanel.scene_run import SceneRun
+from DeepImagingPanel.slice_choice import SliceChoice
 from DeepImagingPanel.stored_result import provenanceOf
 
 COLOURS = ({"r", "g", "b"}, {"red", "green", "blue"})
@@ -114,12 +115,25 @@ class DeepClassificationWidget(PanelWidget):
         self._coming: dict[SceneRun, tuple[str, str]] = {}
         self._layers: dict[str, tuple[str, ...]] = {}
         super().setup()
+        self.slices = SliceChoice(
+            self.ui, lambda: next(iter(self.inputs.volumes().values())), self._takeSlice, self.runs.say
+        )
+        self.slices.refresh()
         self.ui.probabilityLabel.visible = self.ui.probabilitySelector.visible = False
 
     def inputsOf(self, card: Card) -> tuple[str, ...]:
         """Return the names of the images to ask for: a coloured picture is one."""
         isColoured = {name.lower() for name in card.channels} in COLOURS
         return ("image",) if isColoured else super().inputsOf(card)
+
+    def refresh(self) -> None:
+        """As every panel; a volume may be looked at slice by slice, or as one slice is shown."""
+        super().refresh()
+        if hasattr(self, "slices"):  # the first one comes while the panel is built
+            self.slices.refresh()
+
+    def _takeSlice(self, volume: Any) -> None:
+        self._parameterNode.inputVolume = volume
 
     def makeResultSection(self) -> ClassesSection:
         """Return what shows a classification."""

@@ -49,7 +49,7 @@ from DeepImagingLib.scene.removal import probability_volumes, remove
 from DeepImagingLib.scene.saving import export_segmentation
 from DeepImagingLib.scene.scales import fit_scale
 from DeepImagingLib.scene.segmentations import show
-from DeepImagingLib.scene.shown_slice import shown_slice
+from DeepImagingLib.scene.shown_slice import add_shown_slice, shown_slice
 from DeepImagingLib.scene.state import VolumeState, changed_since, state_of
 from DeepImagingLib.scene.surfaces import surfaces
 from DeepImagingLib.scene.volumes import add_volume, read, voxels
@@ -64,6 +64,7 @@ __all__ = [
     "ShownHeatmap",
     "VolumeState",
     "add_heatmaps",
+    "add_shown_slice",
     "add_volume",
     "anatomy_of",
     "available",

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.files import Voxels, as_image
-from DeepImagingLib.scene.volumes import as_array, as_matrix, kji_array, voxels
+from DeepImagingLib.scene.volumes import add_volume, as_array, as_matrix, kji_array, voxels
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -44,6 +44,22 @@ def shown_slice(volume_node: Any, view: Any) -> MetaTensor:
         raise InputError(UNSEEN)
     resliced = _resliced(volume_node, np.linalg.inv(held.affine) @ affine, count)
     return as_image(Voxels(kji_array(resliced), affine).image().numpy()[..., 0], affine)
+
+
+def add_shown_slice(volume_node: Any, view: Any) -> Any:
+    """Add a volume node of one slice that holds what a slice view shows of a volume; returns it.
+
+    Arguments and errors as of `shown_slice`; the new node has the window and level of the volume.
+    """
+    image = shown_slice(volume_node, view)
+    affine = np.asarray(image.affine)
+    whole = as_image(image.numpy()[..., None], affine)
+    name = f"{volume_node.GetName()}, {_slice_node(volume_node, view).GetLayoutName()}"
+    node = add_volume(volume_node.GetScene(), whole, name)
+    shown, display = volume_node.GetScalarVolumeDisplayNode(), node.GetScalarVolumeDisplayNode()
+    if shown and display:
+        display.CopyContent(shown)
+    return node
 
 
 def _slice_node(volume_node: Any, view: Any) -> Any:

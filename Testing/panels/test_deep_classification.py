@@ -194,6 +194,25 @@ def test_a_volume_is_seen_slice_by_slice(panel):
     assert len(slicer.util.getNodesByClass("vtkMRMLPlotSeriesNode")) == 3
 
 
+def test_the_slice_that_a_view_shows_becomes_the_input(panel, picture):
+    assert panel.slices.button.isHidden()
+    values = np.random.default_rng(0).normal(0, 50, (6, 40, 36)).astype(np.float32)
+    panel._parameterNode.inputVolume = volume = added(values, "CT")
+    process_events_until(lambda: True)
+    assert not panel.slices.button.isHidden()
+    view = slicer.util.getNodesByClass("vtkMRMLSliceNode")[0]
+    view.SetFieldOfView(300, 300, 1)
+    panel.slices.choose(view)
+    assert "shows nothing of the volume" in panel.ui.messageLabel.text
+    view.JumpSliceByCentering(*(GRID @ [18, 20, 3, 1])[:3])
+    panel.slices.choose(view)
+    process_events_until(lambda: True)
+    taken = panel._parameterNode.inputVolume
+    assert taken is not volume and taken.GetName() == f"CT, {view.GetLayoutName()}"
+    assert taken.GetImageData().GetDimensions()[2] == 1 and panel.slices.button.isHidden()
+    assert sum(scene.classification_of(run(panel)).probabilities) > 0
+
+
 def test_a_coloured_picture_is_classified(panel):
     panel._chooseModel(COLOUR)
     voxels = np.random.default_rng(0).integers(0, 255, (1, 50, 60, 3)).astype(np.uint8)
