@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from slicer.i18n import tr as _
 
 from DeepImagingLib import scene
-from DeepImagingLib.files import staged, write_classes_csv, write_classes_json
-from DeepImagingPanel.result_files import finalPath
+from DeepImagingLib.files import write_classes_csv, write_classes_json
+from DeepImagingPanel.result_files import Writers, saveBy
 
 
 def fileKinds() -> dict[str, str]:
@@ -28,13 +27,10 @@ def save(table: Any, chosen: str, ending: str) -> list[Path]:
         DeepImagingError: The name is taken, the image is gone whose picture is asked for, or writing failed.
         OSError: The folder can't be written to.
     """
-    path = finalPath(chosen, ending)
-    with staged([path]) as places:
-        WRITERS[ending](table, places[path])
-    return [path]
+    return saveBy(WRITERS, table, chosen, ending)
 
 
-WRITERS: dict[str, Callable[[Any, Path], list[Path]]] = {
+WRITERS: Writers = {
     ".json": lambda table, path: write_classes_json(scene.classification_of(table), path),
     ".csv": lambda table, path: write_classes_csv(scene.classification_of(table), path),
     ".png": scene.write_class_picture,

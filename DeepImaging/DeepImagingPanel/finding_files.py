@@ -9,8 +9,8 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from DeepImagingLib import scene
-from DeepImagingLib.files import staged, write_findings_csv, write_findings_json
-from DeepImagingPanel.result_files import finalPath
+from DeepImagingLib.files import write_findings_csv, write_findings_json
+from DeepImagingPanel.result_files import Writers, saveBy
 
 
 def fileKinds() -> dict[str, str]:
@@ -33,10 +33,7 @@ def save(table: Any, chosen: str, ending: str) -> list[Path]:
         DeepImagingError: The name is taken, the volume is gone whose picture is asked for, or writing failed.
         OSError: The folder can't be written to.
     """
-    path = finalPath(chosen, ending)
-    with staged([path]) as places:
-        WRITERS[ending](table, places[path])
-    return [path]
+    return saveBy(WRITERS, table, chosen, ending)
 
 
 def _plain(write: Callable[..., list[Path]]) -> Callable[[Any, Path], list[Path]]:
@@ -48,7 +45,7 @@ def _reviews(table: Any) -> dict[int, str]:
     return {number: finding.review.value for number, finding in enumerate(scene.findings(table))}
 
 
-WRITERS: dict[str, Callable[[Any, Path], list[Path]]] = {
+WRITERS: Writers = {
     ".json": _plain(write_findings_json),
     ".csv": _plain(write_findings_csv),
     ".mrk.json": scene.write_markups,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from DeepImagingLib.errors import InputError
 from DeepImagingLib.files import staged
 from DeepImagingLib.tasks.measures import as_csv
 from DeepImagingPanel.stored_result import measuresOf
+
+Writers = Mapping[str, Callable[[Any, Path], list[Path]]]
+"""Ending → what writes a result's node to a file."""
 
 
 def fileKinds() -> dict[str, str]:
@@ -41,6 +45,14 @@ def save(node: Any, chosen: str, ending: str) -> list[Path]:
         return scene.export_segmentation(node, path)
     with staged([path]) as places:
         places[path].write_text(as_csv(measuresOf(node)), encoding="utf-8", newline="")
+    return [path]
+
+
+def saveBy(writers: Writers, node: Any, chosen: str, ending: str) -> list[Path]:
+    """As `save`, by the writer of the ending."""
+    path = finalPath(chosen, ending)
+    with staged([path]) as places:
+        writers[ending](node, places[path])
     return [path]
 
 

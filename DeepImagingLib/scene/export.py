@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,41 +37,22 @@ FLAT = 0.4  # height over width
 SHELLS = {"Lung": 0.25, "Bone": 0.6, "Entire body": 0.15, "Fat": 0.15, "Skeletal muscle": 0.2, "Rib": 0.6}
 
 
-class ResultExport:
+R = TypeVar("R", Segmentation, Detections, Classification)
+
+
+class _Export(Generic[R]):
     """One run as a scene of its own, set up as one would want to find it; made when first needed.
 
     Args:
-        result: The segmentation.
-        images: Name to image (C, I, J, K), as they were given to the run.
+        result: What the run returned.
+        images: Name to image (C, I, J, K), or a picture (C, I, J), as they were given to the run.
         modality: "CT" shows the soft tissue window; else the window follows the voxels.
     """
 
-    def __init__(self, result: Segmentation, images: Mapping[str, MetaTensor], modality: str = "") -> None:
-        self._result = result
+    def __init__(self, result: R, images: Mapping[str, MetaTensor], modality: str = "") -> None:
+        self._result: R = result
         self._given = images
         self._is_ct = modality.upper() == "CT"
-
-    @cached_property
-    def _images(self) -> dict[str, MetaTensor]:
-        return {name: _displayable(image) for name, image in self._given.items()}
-
-    @cached_property
-    def _center(self) -> npt.NDArray[np.float64]:
-        return _most_telling(self._result)
-
-    @cached_property
-    def _scene(self) -> tuple[Any, Any]:
-        """The application that holds the scene, and the first volume node."""
-        from DeepImagingLib.scene.headless.application import HeadlessApplication
-
-        application = HeadlessApplication()
-        volumes = [add_volume(application.mrmlScene(), image, name) for name, image in self._images.items()]
-        for volume in volumes:
-            _set_window(volume, self._is_ct)
-        segmentation = show(self._result, volumes[0])
-        _set_opacity(segmentation, self._result)
-        _set_up_views(application.mrmlScene(), volumes[0], self._center)
-        return application, volumes[0]
 
     def write_mrb(self, path: Path) -> list[Path]:
         """Write the scene for Slicer; returns the files written.
@@ -78,7 +60,52 @@ class ResultExport:
         Raises:
             OutputError: Slicer's writer failed.
         """
-        return _write_scene(self._scene[0], path)
+        scene = self._scene.application.mrmlScene()
+        scene.SetURL(str(path))
+        if not scene.WriteToMRB(str(path), None, None):
+            raise OutputError(f"{path.name!r} could not be written; is the disk full?")
+        return [path]
+
+    @cached_property
+    def _images(self) -> dict[str, MetaTensor]:
+        return {name: _displayable(image) for name, image in self._given.items()}
+
+    @cached_property
+    def _scene(self) -> _Scene:
+        from DeepImagingLib.scene.headless.application import HeadlessApplication
+
+        application = HeadlessApplication()
+        volumes = [add_volume(application.mrmlScene(), image, name) for name, image in self._images.items()]
+        for volume in volumes:
+            _set_window(volume, self._is_ct)
+        return _Scene(application, volumes[0], self._show(application.mrmlScene(), volumes[0]))
+
+    def _show(self, scene: Any, volume: Any) -> Any:
+        """Put the result into a scene that holds the images, the first of them `volume`; returns its node."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """An application with its scene, the node of the first image, and that of the result."""
+
+    application: Any
+    volume: Any
+    result: Any
+
+
+class ResultExport(_Export[Segmentation]):
+    """A segmentation as a scene, and as a picture (`.png`)."""
+
+    @cached_property
+    def _center(self) -> npt.NDArray[np.float64]:
+        return _most_telling(self._result)
+
+    def _show(self, scene: Any, volume: Any) -> Any:
+        segmentation = show(self._result, volume)
+        _set_opacity(segmentation, self._result)
+        _set_up_views(scene, volume, self._center)
+        return segmentation
 
     def write_png(self, path: Path) -> list[Path]:
         """Draw three slices with masks, a 3-D view and a legend; by matplotlib, saying so, where there is no OpenGL."""
@@ -89,7 +116,7 @@ class ResultExport:
 
     def _draw(self) -> dict[str, views.Pixels]:
         """Return the pictures of the slice views and the 3-D view, by name, drawn by Slicer's own managers."""
-        application, volume = self._scene
+        application, volume = self._scene.application, self._scene.volume
         pictures = {
             name: views.slice_view(application, name, volume, self._center, PIXELS).draw() for name in views.SLICE_VIEWS
         }
@@ -102,46 +129,15 @@ class ResultExport:
         return overview.draw_by_matplotlib(image, self._result, self._center, window)
 
 
-class DetectionsExport:
-    """Findings as a scene of its own, as boxes (`.mrk.json`) and as a contact sheet; made when first needed.
+class DetectionsExport(_Export[Detections]):
+    """Findings as a scene, at the first of them, as boxes (`.mrk.json`) and as a contact sheet (`.png`)."""
 
-    Args:
-        result: The detections.
-        images: Name to image (C, I, J, K), as they were given to the run.
-        modality: "CT" shows windows of CT; else the window follows the voxels.
-    """
-
-    def __init__(self, result: Detections, images: Mapping[str, MetaTensor], modality: str = "") -> None:
-        self._result = result
-        self._given = images
-        self._modality = modality
-
-    @cached_property
-    def _images(self) -> dict[str, MetaTensor]:
-        return {name: _displayable(image) for name, image in self._given.items()}
-
-    @cached_property
-    def _scene(self) -> tuple[Any, Any]:
-        """The application that holds the scene, and the table node."""
-        from DeepImagingLib.scene.headless.application import HeadlessApplication
-
-        application = HeadlessApplication()
-        volumes = [add_volume(application.mrmlScene(), image, name) for name, image in self._images.items()]
-        for volume in volumes:
-            _set_window(volume, self._modality.upper() == "CT")
-        table = show_findings(self._result, volumes[0])
-        _set_up_views(application.mrmlScene(), volumes[0], _middle(self._result))
+    def _show(self, scene: Any, volume: Any) -> Any:
+        table = show_findings(self._result, volume)
+        _set_up_views(scene, volume, _middle(self._result))
         for finding in findings(table)[:1]:
             jump(finding.node)
-        return application, table
-
-    def write_mrb(self, path: Path) -> list[Path]:
-        """Write the scene for Slicer, at the first finding; returns the files written.
-
-        Raises:
-            OutputError: Slicer's writer failed.
-        """
-        return _write_scene(self._scene[0], path)
+        return table
 
     def write_markups(self, path: Path) -> list[Path]:
         """Write the findings as boxes; returns the files written.
@@ -149,7 +145,7 @@ class DetectionsExport:
         Raises:
             OutputError: Slicer's writer failed.
         """
-        return write_markups(self._scene[1], path)
+        return write_markups(self._scene.result, path)
 
     def write_png(self, path: Path) -> list[Path]:
         """Draw each finding in three planes; it needs no scene. Returns the files written."""
@@ -157,56 +153,16 @@ class DetectionsExport:
         return write_contact_sheet(path, image, self._result, [Told(box) for box in self._result.findings])
 
 
-class ClassificationExport:
-    """Probabilities and heatmaps as a scene of its own and as a picture; made when first needed.
+class ClassificationExport(_Export[Classification]):
+    """Probabilities and heatmaps as a scene, a heatmap over the image, and as a picture (`.png`)."""
 
-    Args:
-        result: The classification.
-        images: Name to image (C, I, J, K), or a picture (C, I, J), as they were given to the run.
-        modality: "CT" shows the soft tissue window; else the window follows the voxels.
-    """
-
-    def __init__(self, result: Classification, images: Mapping[str, MetaTensor], modality: str = "") -> None:
-        self._result = result
-        self._given = images
-        self._is_ct = modality.upper() == "CT"
-
-    @cached_property
-    def _images(self) -> dict[str, MetaTensor]:
-        return {name: _displayable(image) for name, image in self._given.items()}
-
-    @cached_property
-    def _scene(self) -> Any:
-        """The application that holds the scene."""
-        from DeepImagingLib.scene.headless.application import HeadlessApplication
-
-        application = HeadlessApplication()
-        scene = application.mrmlScene()
-        volumes = [add_volume(scene, image, name) for name, image in self._images.items()]
-        for volume in volumes:
-            _set_window(volume, self._is_ct)
-        _set_up_views(scene, volumes[0], _middle(self._result))
-        show_classes(self._result, volumes[0])
-        return application
-
-    def write_mrb(self, path: Path) -> list[Path]:
-        """Write the scene for Slicer, a heatmap over the image; returns the files written.
-
-        Raises:
-            OutputError: Slicer's writer failed.
-        """
-        return _write_scene(self._scene, path)
+    def _show(self, scene: Any, volume: Any) -> Any:
+        _set_up_views(scene, volume, _middle(self._result))
+        return show_classes(self._result, volume)
 
     def write_png(self, path: Path) -> list[Path]:
         """Draw image, probabilities and heatmaps; it needs no scene. Returns the files written."""
         return write_class_sheet(path, next(iter(self._images.values())).numpy(), self._result)
-
-
-def _write_scene(application: Any, path: Path) -> list[Path]:
-    application.mrmlScene().SetURL(str(path))
-    if not application.mrmlScene().WriteToMRB(str(path), None, None):
-        raise OutputError(f"{path.name!r} could not be written; is the disk full?")
-    return [path]
 
 
 def _middle(result: Detections | Classification) -> npt.NDArray[np.float64]:
