@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from monai.apps.detection.utils.hard_negative_sampler import HardNegativeSampler
+from monai.data.box_utils import box_iou
 from monai.losses import DiceCELoss
 
 from DeepImagingLib.evaluation.froc import POINTS, cpm, froc
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from monai.apps.detection.networks.retinanet_detector import RetinaNetDetector
 
 
+BESIDE = 0.15
+"""Overlap (IoU) with a lesion from which an anchor is no background."""
 FEWEST = 10
 """Cases from which a threshold follows."""
 
@@ -78,10 +81,19 @@ class DetectorLoss(torch.nn.Module):
         return torch.as_tensor(self._mask_loss(logits, inside[:, None].to(logits)))
 
     def _matched(self, target: Mapping[str, torch.Tensor], anchors: torch.Tensor, places: list[int]) -> torch.Tensor:
-        """Return the number of the box that each anchor is to find, negative where there is none."""
+        """Return the number of the box that each anchor is to find, negative where there is none.
+
+        Beside those that are matched lie others on the same lesion. Held to be background they would be the hardest of
+        all, and the share of hard negatives would go to them alone: they are left out.
+        """
         detector = self._detector[0]
-        way = (target[detector.target_box_key], anchors, places, detector.num_anchors_per_loc)
-        return torch.as_tensor(detector.proposal_matcher(*way)[1], device=anchors.device)
+        boxes, matcher = target[detector.target_box_key], detector.proposal_matcher
+        numbers = matcher(boxes, anchors, places, detector.num_anchors_per_loc)[1]
+        found = torch.as_tensor(numbers, device=anchors.device)
+        if len(boxes):
+            beside = box_iou(boxes.float(), anchors.float()).amax(dim=0) >= BESIDE
+            found[beside & (found == matcher.BELOW_LOW_THRESHOLD)] = matcher.BETWEEN_THRESHOLDS
+        return found
 
 
 def _target(detector: RetinaNetDetector, rows: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -161,22 +173,30 @@ class GrowingHardness(HardNegativeSampler):
 
 @dataclass(frozen=True)
 class Found:
-    """What came of held-out cases, as `Scores` tell of masks."""
+    """What came of held-out cases, as `Scores` tell of masks.
 
-    outcomes: Sequence[Outcome]
+    Attributes:
+        outcomes: Of each case, the same cases for each label by its name.
+    """
+
+    outcomes: Mapping[str, Sequence[Outcome]]
 
     def means(self) -> dict[str, float]:
-        """Return the sensitivities at 1/8 to 8 false positives a case, and their mean."""
-        curve = froc(self.outcomes).at()
+        """Return the sensitivities at 1/8 to 8 false positives a case and label, and their mean, and that by label."""
+        present = {name: some for name, some in self.outcomes.items() if any(len(one.found) for one in some)}
+        curve = np.mean([froc(some).at() for some in present.values()] or [np.zeros(len(POINTS))], axis=0)
         told = {f"at {point:g} false positives": float(value) for point, value in zip(POINTS, curve, strict=True)}
-        return told | {MEAN: cpm(self.outcomes)}
+        several = {name: cpm(some) for name, some in present.items()} if len(self.outcomes) > 1 else {}
+        return told | several | {MEAN: float(curve.mean())}
 
     def decided(self) -> dict[str, Any]:
         """Return the score from which a box counts as a finding: that of one false positive a case, of enough cases."""
-        false = np.sort(np.concatenate([outcome.false for outcome in self.outcomes]))[::-1]
-        if len(self.outcomes) < FEWEST or len(false) <= len(self.outcomes):
+        cases = max(map(len, self.outcomes.values()), default=0)
+        scores = [outcome.false for some in self.outcomes.values() for outcome in some]
+        false = np.sort(np.concatenate([*scores, np.empty(0)]))[::-1]
+        if cases < FEWEST or len(false) <= cases:
             return {}
-        return {"score_threshold": round(float(false[len(self.outcomes)]) + 5e-4, 3)}
+        return {"score_threshold": round(float(false[cases]) + 5e-4, 3)}
 
 
 def measure_detector(
@@ -199,7 +219,7 @@ def measure_detector(
         half: Compute in bfloat16.
         tell: Called with the share of the cases that are done.
     """
-    outcomes = []
+    outcomes: dict[str, list[Outcome]] = {name: [] for name in labels.values()}
     with _with_network(inferer, network, half), torch.no_grad():
         for index in range(len(cases)):
             tell(index / len(cases))
@@ -207,8 +227,12 @@ def measure_detector(
             image = torch.as_tensor(case["image"]).as_subclass(torch.Tensor).to(device)
             answer = inferer([image], use_inferer=True)[0]
             truth = _target(inferer, torch.as_tensor(case["label"]))
-            boxes, lesions = (_middles(one[inferer.target_box_key]) for one in (answer, truth))
-            outcomes.append(judge(Scan(str(index), boxes, _numbers(answer[inferer.pred_score_key]), lesions)))
+            for number, name in labels.items():
+                said, there = (one[inferer.target_label_key] == number for one in (answer, truth))
+                boxes = _middles(answer[inferer.target_box_key][said])
+                lesions = _middles(truth[inferer.target_box_key][there])
+                scores = _numbers(answer[inferer.pred_score_key][said])
+                outcomes[name].append(judge(Scan(str(index), boxes, scores, lesions)))
     return Found(outcomes)
 
 

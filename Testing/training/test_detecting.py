@@ -16,7 +16,7 @@ from DeepImagingLib.evaluation.hits import Outcome
 from DeepImagingLib.inference.progress import Monitor
 from DeepImagingLib.inference.threads import one_thread
 from DeepImagingLib.phantoms.lung_nodules import Nodule, Place
-from DeepImagingLib.training import Bodies, GrowingHardness, LungCases, LungPatches, Trainer, load_recipe
+from DeepImagingLib.training import Bodies, GrowingHardness, LungCases, LungPatches, Trainer, detecting, load_recipe
 from DeepImagingLib.training.detecting import Found, ellipsoids
 from DeepImagingLib.training.lung_patches import MOST_BOXES, coarser, label_of
 from DeepImagingLib.training.precision import as_float
@@ -109,6 +109,7 @@ class TestTheLoss:
         item = next(item for item in map(patches.__getitem__, range(20)) if (item["label"][:, 6] >= 0).any())
         image, label = item["image"][None] / 1000, item["label"][None]
         boxes = label[0][label[0][:, 6] >= 0]
+        monkeypatch.setattr(detecting, "BESIDE", 2.0)  # MONAI's takes anchors beside the matched ones for background
         trainer.loss.mask_weight = 0.0
         torch.manual_seed(0)
         ours = trainer.loss(trainer.network(image), label)
@@ -133,6 +134,35 @@ class TestTheLoss:
             optimizer.step()
             losses.append(loss.item())
         assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
+
+    def test_masks_cost_nothing_where_the_first_channel_has_them_and_much_where_it_has_the_others(
+        self, recipe: Path, tmp_path: Path
+    ) -> None:
+        trainer = trainer_of(recipe, tmp_path / "bundle")
+        label = torch.full((1, MOST_BOXES, 7), -1.0)
+        label[0, 0] = torch.tensor([8.0, 8, 8, 24, 24, 24, 0])
+        inside = ellipsoids(label[0, :1, :6], (32, 32, 32), (16, 16, 16))
+        outputs = trainer.network(torch.rand(1, 1, 32, 32, 32))
+        losses = {}
+        for name, sign in (("nothing", 0), ("right", 20), ("wrong", -20)):
+            trainer.loss._features[:] = [sign * (inside.float() * 2 - 1)[None, None]]
+            trainer.loss.mask_weight = float(bool(sign))
+            torch.manual_seed(0)
+            losses[name] = trainer.loss(outputs, label).item()
+        assert losses["right"] == pytest.approx(losses["nothing"], abs=1e-3)
+        assert losses["wrong"] > losses["nothing"] + 10
+
+    def test_anchors_beside_those_that_are_matched_are_no_background(self, recipe: Path, tmp_path: Path) -> None:
+        trainer = trainer_of(recipe, tmp_path / "bundle")
+        label = torch.tensor([[[8.0, 8, 8, 17, 17, 17, 0]]])
+        outputs = trainer.network(torch.rand(1, 1, 32, 32, 32))
+        maps = list(outputs[trainer.inferer.cls_key])
+        anchors = trainer.inferer.anchor_generator(torch.zeros(1, 1, 32, 32, 32), maps)[0]
+        target = {"box": label[0, :, :6], "label": label[0, :, 6].long()}
+        found = trainer.loss._matched(target, anchors, [level.shape[2:].numel() for level in maps])
+        overlap = detecting.box_iou(target["box"], anchors)[0]
+        assert (found >= 0).any() and (found == -2).sum() > (found >= 0).sum()
+        assert bool((overlap[found == -1] < detecting.BESIDE).all())
 
     def test_a_patch_without_a_nodule_has_one_too(self, recipe: Path, tmp_path: Path) -> None:
         trainer = trainer_of(recipe, tmp_path / "bundle")
@@ -188,7 +218,7 @@ class TestTheThreshold:
     @staticmethod
     def found(false: list[float], cases: int) -> Found:
         each = np.array_split(np.array(false), cases)
-        return Found([Outcome(np.array([0.9]), some, np.array([9.0]), np.array([0])) for some in each])
+        return Found({"nodule": [Outcome(np.array([0.9]), some, np.array([9.0]), np.array([0])) for some in each]})
 
     def test_it_leaves_one_false_positive_a_case(self) -> None:
         scores = np.linspace(0.03, 0.97, 48).tolist()
