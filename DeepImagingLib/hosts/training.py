@@ -192,7 +192,6 @@ class Train:
 
     def perform(self, context: Context) -> Trained:
         """Train; raises what `draft` and `Trainer.run` raise."""
-        from DeepImagingLib.training.cases.dataset import SEGMENTATION
         from DeepImagingLib.training.compose import draft
 
         monitor = Monitor(context.progress, context.cancel)
@@ -201,8 +200,7 @@ class Train:
         trainer = drafted.begin(**({"minutes": self.order.minutes} if self.order.minutes else {}))
         _note(self.order)
         bundle = trainer.run(monitor)
-        if drafted.assignment.dataset.task == SEGMENTATION:  # boxes and labels have no worst slice to show
-            trainer.draw_examples(bundle / EXAMPLES)
+        trainer.draw_examples(bundle / EXAMPLES)
         return Trained(bundle, trainer.course.best)
 
 
@@ -229,6 +227,7 @@ class KeepBest:
 def _assignment(order: Order) -> Assignment:
     from DeepImagingLib.inference.device import choose_device
     from DeepImagingLib.training.cases import parse_labels, read_dataset
+    from DeepImagingLib.training.cases.dataset import SEGMENTATION
     from DeepImagingLib.training.compose import Assignment
 
     dataset = read_dataset(order.data, parse_labels(order.labels) if order.labels else None)
@@ -241,6 +240,7 @@ def _assignment(order: Order) -> Assignment:
         order.keep_old,
         resume=order.resume,
         trust=order.trust,
+        task=SEGMENTATION,  # what the panel is for
     )
 
 

@@ -11,9 +11,10 @@ import numpy.typing as npt
 import torch
 from monai.transforms import Randomizable, Transform
 
-from DeepImagingLib.training.lung_patches import MOST_BOXES
-
 Item = Mapping[str, Any]
+
+MOST_BOXES = 256
+"""In a patch; those beyond are left out. A label has as many rows, so that those of several patches make one tensor."""
 
 
 class BoxRowsd(Transform):

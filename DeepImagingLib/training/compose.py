@@ -12,7 +12,17 @@ from DeepImagingLib.bundles.bundle import load_bundle
 from DeepImagingLib.bundles.trusted import TrustedBuilder
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.training import checkpoint, composing, of_boxes, of_classes
-from DeepImagingLib.training.cases import Dataset, Inspection, Problem, as_before, fold, for_task, inspect, split
+from DeepImagingLib.training.cases import (
+    Dataset,
+    Inspection,
+    Problem,
+    as_before,
+    check_enough,
+    fold,
+    for_task,
+    inspect,
+    split,
+)
 from DeepImagingLib.training.cases.dataset import CLASSIFICATION, DETECTION, SEGMENTATION, SPLITS, TASKS
 from DeepImagingLib.training.cases.stored import resolved, stored_dataset, write_dataset
 from DeepImagingLib.training.continued import OUTPUTS, numbered, window_settings
@@ -169,15 +179,15 @@ def drafted(assignment: Assignment, inspection: Inspection) -> Draft:
     if assignment.keep_old:
         _check_old(base, assignment.dataset.task)
     dataset, inspection = _split(assignment, inspection, base)
+    check_enough(dataset, inspection.facts)
     assignment = replace(assignment, dataset=dataset)
     kind = _KINDS[dataset.task]
     labels = _labels(dataset, base if assignment.keep_old else None)
     plan = _set(assignment, kind.plan(assignment, inspection, base, labels))
     settings = {**SMALL, **{key: choice.value for key, choice in plan.items()}, "keep_old": assignment.keep_old}
-    heads, taken = _transferred(base, settings["network_def"], labels, kind)
-    fresh = [name for name in taken.new if kind.fresh and kind.fresh in name] if taken else []
+    heads, taken = _transferred(base, settings["network_def"], labels)
     own = kind.recipe({**settings, **(assignment.settings or {})}, labels, dataset, base)
-    train = composing.train_config(settings, numbered(labels), heads, fresh, own)
+    train = composing.train_config(settings, numbered(labels), heads, own)
     train = {**train, **_checked(assignment, train)}
     return Draft(assignment, inspection, plan, labels, base, taken, train)
 
@@ -246,14 +256,14 @@ class _Kind:
         recipe: Of settings, labels, dataset and base, what the recipe adds to what all have.
         inference: Of settings, what `inference.json` says.
         blank: Of a batch and the number of labels, what is known of images without anything in them.
-        fresh: In the names of weights that may begin at random beside the head.
+        follows: Settings that follow from others, and can't be set.
     """
 
     plan: Callable[[Assignment, Inspection, Bundle | None, tuple[str, ...]], Plan]
     recipe: Callable[[Mapping[str, Any], tuple[str, ...], Dataset, Bundle | None], Mapping[str, Any]]
     inference: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     blank: Callable[[torch.Tensor, int], torch.Tensor]
-    fresh: str = ""
+    follows: frozenset[str] = frozenset()
 
 
 def _plan_masks(assignment: Assignment, inspection: Inspection, base: Bundle | None, labels: tuple[str, ...]) -> Plan:
@@ -284,6 +294,7 @@ _KINDS = {
         lambda settings, labels, dataset, base: of_classes.recipe(settings),
         of_classes.inference_config,
         lambda image, labels: image.new_zeros(len(image), labels),
+        frozenset({"patch"}),
     ),
     DETECTION: _Kind(
         lambda assignment, inspection, base, labels: of_boxes.plan(
@@ -292,7 +303,6 @@ _KINDS = {
         lambda settings, labels, dataset, base: of_boxes.recipe(settings, len(labels)),
         lambda settings: of_boxes.inference_config(settings, len(settings["labels"])),
         lambda image, labels: image.new_full((len(image), 1, 7), -1.0),
-        of_boxes.NEW,
     ),
 }
 
@@ -300,7 +310,7 @@ _KINDS = {
 def _checked(assignment: Assignment, train: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what the user set; every key has to be one of the recipe's."""
     asked = assignment.settings or {}
-    if own := sorted(asked.keys() & OF_THE_ASSIGNMENT):
+    if own := sorted(asked.keys() & (OF_THE_ASSIGNMENT | _KINDS[assignment.dataset.task].follows)):
         raise InputError(f"{own[0]!r} is no setting of the plan: it follows from the other options, or has its own.")
     if unknown := sorted(asked.keys() - train.keys()):
         known = ", ".join(sorted(train))
@@ -309,7 +319,7 @@ def _checked(assignment: Assignment, train: Mapping[str, Any]) -> Mapping[str, A
 
 
 def _transferred(
-    base: Bundle | None, settings: Mapping[str, Any], labels: tuple[str, ...], kind: _Kind
+    base: Bundle | None, settings: Mapping[str, Any], labels: tuple[str, ...]
 ) -> tuple[dict[str, list[int]], Transfer | None]:
     """Return which weights have a row for each label, and what of the base will be taken over."""
     if base is None:
@@ -322,6 +332,6 @@ def _transferred(
         config = {"network_def": {**settings, count: outputs}}
         return cast("torch.nn.Module", TrustedBuilder(config, str(base.path), "cpu").get("network_def"))
 
-    heads = {} if kind.fresh else head_axes(build, len(labels))
+    heads = head_axes(build, len(labels))
     before = [base.labels[number] for number in sorted(base.labels)]
     return heads, transfer(build(len(labels)), base.build().network.state_dict(), heads, before, labels)

@@ -34,7 +34,6 @@ def train_config(
     settings: Settings,
     labels: Mapping[str, str],
     head: Mapping[str, Sequence[int]],
-    fresh: Sequence[str],
     own: Settings,
 ) -> Settings:
     """Return what `train.json` says.
@@ -43,7 +42,6 @@ def train_config(
         settings: Key → value at the top, of a plan.
         labels: Number of each output of the network → name.
         head: Weights with a row for each label, with the axes.
-        fresh: Other weights that may begin at random.
         own: What a task adds: its loss, data and validation, and under `trainer` how it is measured.
     """
     return {
@@ -90,7 +88,6 @@ def train_config(
             "bundle": "@start",
             "labels": "@labels",
             "head": dict(head),
-            "fresh": list(fresh),
             "trust": "@trust",
         },
         "initialize": ["$monai.utils.set_determinism(seed=@seed)"],

@@ -40,7 +40,8 @@ def network_settings(bundle: Bundle, outputs: int) -> dict[str, Any]:
 def input_channels(bundle: Bundle) -> int:
     """Return how many channels the network's input has."""
     settings = settings_of(bundle, "network_def", "network")
-    return next((int(settings[key]) for key in INPUTS if isinstance(settings.get(key), int)), len(bundle.channels))
+    told = bundle.input_channels if bundle.classifies else len(bundle.channels)
+    return next((int(settings[key]) for key in INPUTS if isinstance(settings.get(key), int)), told)
 
 
 def patch_shape(bundle: Bundle) -> list[int]:

@@ -38,8 +38,6 @@ NETWORK = {
 }
 DIVISIBLE = 16
 """Voxels that a side of this network's input has to be a multiple of."""
-NEW = "cls_logits"
-"""In the name of weights that have a row for each anchor and label."""
 
 
 def plan(facts: Sequence[Facts], channels: Sequence[str], base: Bundle | None, outputs: int) -> Plan:

@@ -71,13 +71,16 @@ def plan(dataset: Dataset, facts: Sequence[Facts], base: Bundle | None, outputs:
     dims = {len(one.shape) for one in facts}
     if len(dims) > 1:
         raise InputError("Some of the images are pictures and others volumes; train them apart.")
+    if base and base.spatial_dims != max(dims):
+        kinds = {2: "pictures", 3: "volumes"}
+        raise InputError(f"{base.name} looks at {kinds[base.spatial_dims]}, and these are {kinds[max(dims)]}.")
     if base:
         as_it_is = f"as {base.name} has it"
         preparation = Choice(of_the_image(case_transforms(base)), as_it_is)
         network = Choice(network_settings(base, outputs), f"{as_it_is}, for {outputs} labels")
         modality, rate, steps = base.modality, Choice(5e-4, "half of what begins at random"), STEPS["again"]
     else:
-        modality = guessed_modality(facts) if dims == {3} else ""
+        modality = guessed_modality(facts)
         preparation = _preparation(facts, len(dataset.channels), modality)
         shape = {"spatial_dims": max(dims), "in_channels": len(dataset.channels), "out_channels": outputs}
         network = Choice({"_target_": "DenseNet", **shape, **NETWORK}, "2 million weights, which few images can fill")
@@ -144,7 +147,11 @@ def _prepared_shapes(dataset: Dataset, facts: Sequence[Facts], preparation: Sequ
     odd = sorted(facts, key=lambda one: one.shape[0] / one.shape[1])
     shapes = set()
     for one in (ends[0], ends[-1], odd[0], odd[-1]):
-        shapes.add(tuple(map(int, prepare({"image": load_image(one.case, dataset)})["image"].shape[1:])))
+        try:
+            shapes.add(tuple(map(int, prepare({"image": load_image(one.case, dataset)})["image"].shape[1:])))
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            reason = str(error.__cause__ or error).splitlines()[0].rstrip(".")
+            raise InputError(f"{one.case.name} can't be prepared by the plan: {reason}.") from error
     return shapes
 
 

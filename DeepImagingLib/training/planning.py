@@ -124,7 +124,9 @@ def plan_scratch(facts: Sequence[Facts], channels: Sequence[str], labels: Sequen
 
 
 def guessed_modality(facts: Sequence[Facts]) -> str:
-    """Return "CT" where there are values that only Hounsfield units have, else "MR"."""
+    """Return "CT" where there are values that only Hounsfield units have, else "MR"; of pictures nothing."""
+    if any(len(one.shape) != 3 for one in facts):
+        return ""
     return "CT" if any(one.intensities.min() < HOUNSFIELD_AIR for one in facts) else "MR"
 
 

@@ -38,15 +38,13 @@ class EarlierWeights:
         bundle: Its folder or name.
         labels: Number of each channel of the network that is trained → name.
         head: Weights that have a row for each label, with the axes, as `transfer.head_axes` tells; without any, the
-            bundle's network has to be the one that is trained, but for those that may be `fresh`.
-        fresh: Weights that may begin at random.
+            bundle's network has to be the one that is trained.
         trust: SHA-256 of the bundle's content, where it has to be trusted.
     """
 
     bundle: str
     labels: Mapping[int | str, str]
     head: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    fresh: Sequence[str] = ()
     trust: str | None = None
     trainer: None = None
 
@@ -62,7 +60,7 @@ class EarlierWeights:
         before = [bundle.labels[number] for number in sorted(bundle.labels)]
         after = [self.labels[number] for number in sorted(self.labels, key=int)]
         told = transfer(network, weights, self.head, before, after)
-        if not told.taken or (told.new.keys() - set(self.fresh) and not self.head):
+        if not told.taken or (told.new and not self.head):
             raise InputError(f"The weights of {bundle.name} don't fit the network of the recipe.")
         facts = {"bundle": bundle.name, "version": bundle.version, "sha256": bundle.sha256, "new": list(told.unknown)}
         return {"began_with": {**facts, "training": bundle.metadata.get("training")}}

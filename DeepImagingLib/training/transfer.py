@@ -60,7 +60,7 @@ def transfer(
     Args:
         network: To begin; changed in place.
         weights: Of the other.
-        head: Weights that have a row for each label, with the axes, as `head_axes` tells.
+        head: Weights that have a row for each label (of a detector, one an anchor), with the axes, as `head_axes` has.
         before: Label of each output of the other.
         after: Label of each output of this one.
     """
@@ -71,7 +71,7 @@ def transfer(
         if name not in weights:
             new[name] = "the other network has none of that name"
         elif name in head:
-            _take_rows(value, weights[name], head[name], kept)
+            _take_rows(value, weights[name], head[name], kept, len(after))
             rows.append(name)
         elif weights[name].shape != value.shape:
             new[name] = f"its shape is {tuple(value.shape)}, the other's {tuple(weights[name].shape)}"
@@ -82,12 +82,19 @@ def transfer(
     return Transfer(tuple(taken), tuple(rows), new, tuple(label for label in after if label not in before))
 
 
-def _take_rows(own: torch.Tensor, other: torch.Tensor, axes: Sequence[int], kept: Sequence[tuple[int, int]]) -> None:
-    """Take rows; where labels are both read and written, outputs first, known labels don't read new ones."""
+def _take_rows(
+    own: torch.Tensor, other: torch.Tensor, axes: Sequence[int], kept: Sequence[tuple[int, int]], labels: int
+) -> None:
+    """Take rows; where labels are both read and written, outputs first, known labels don't read new ones.
+
+    A detector has a row for each label of each of its anchors, anchor by anchor.
+    """
     theirs, ours = (torch.tensor([pair[which] for pair in kept], dtype=torch.long) for which in (0, 1))
     target, source = (value.movedim(tuple(axes), tuple(range(len(axes)))) for value in (own, other))
     if len(axes) == 2:
         target[ours] = 0
         target[ours[:, None], ours] = source[theirs[:, None], theirs].to(own.dtype)
     else:
-        target[ours] = source[theirs].to(own.dtype)
+        anchors = len(target) // labels
+        target, source = (torch.unflatten(rows, 0, (anchors, -1)) for rows in (target, source))
+        target[:, ours] = source[:, theirs].to(own.dtype)

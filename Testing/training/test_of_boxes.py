@@ -16,12 +16,15 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, Orientationd, Spacingd
 
 from DeepImagingLib import run
+from DeepImagingLib.bundles.bundle import load_bundle
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.results import Detections
 from DeepImagingLib.training import BoxRowsd, RandBoxPatchd
 from DeepImagingLib.training.cases import load_case, read_dataset
+from DeepImagingLib.training.cases.load import pieces_of
 from DeepImagingLib.training.compose import Assignment, Draft, draft
 from DeepImagingLib.training.cost import costs
+from DeepImagingLib.training.transfer import transfer
 from Testing.bundles.make_detectors import write_detector
 from Testing.grids import AXIS_CODES, affine
 
@@ -74,7 +77,7 @@ def drafted(data: Path, output: Path, base: Path | str, task: str | None = None,
 class TestFromADetector:
     def test_it_runs_on_and_names_no_file(self, folder: Path, base: Path, tmp_path: Path) -> None:
         training = drafted(folder / "boxes.csv", tmp_path / "out", base)
-        assert training.transfer and not training.transfer.new  # as many labels: all weights fit
+        assert training.transfer and training.transfer.labels == ("lump",)
         bundle = training.begin().run()
         result = run(bundle, folder / "images" / "secret0.nii.gz")
         assert isinstance(result, Detections) and result.labels == ("lump",)
@@ -92,9 +95,18 @@ class TestFromADetector:
         text = (folder / "boxes.csv").read_text().replace("images/", f"{folder}/images/")
         table.write_text(text[: text.rindex("lump")] + "bump\n")
         training = drafted(table, tmp_path / "out", base)
-        assert training.transfer and all("cls_logits" in name for name in training.transfer.new)
+        assert training.transfer and training.transfer.labels == ("bump", "lump") and not training.transfer.new
+        assert all("cls_logits" in name for name in training.transfer.rows)
         result = run(training.begin().run(), folder / "images" / "secret0.nii.gz")
         assert isinstance(result, Detections) and result.labels == ("bump", "lump")
+
+    def test_rows_of_known_labels_go_where_these_are_now_for_every_anchor(self, tmp_path: Path) -> None:
+        base = load_bundle(str(write_detector(tmp_path / "two", classes=("nodule", "cyst"))))
+        heads = {f"classification_head.cls_logits.{name}": [0] for name in ("weight", "bias")}
+        before, network = base.build().network, base.build().network
+        transfer(network, before.state_dict(), heads, ("nodule", "cyst"), ("cyst", "nodule"))
+        old, new = (one.classification_head.cls_logits.weight.unflatten(0, (3, 2)) for one in (before, network))
+        assert torch.equal(new, old.flip(1)) and not torch.equal(new, old)
 
     def test_time_and_memory_are_told(self, folder: Path, base: Path, tmp_path: Path) -> None:
         told = costs(drafted(folder, tmp_path / "out", base))
@@ -144,7 +156,7 @@ class TestLists:
         ("row", "said"),
         [
             ("900,0,0,5,lump", "middle lies outside"),
-            ("30,25,20,-5,lump", "lengths above 0"),
+            ("30,25,20,-5,lump", "lengths aren't all above 0"),
             ("30,,20,5,lump", "expected a number"),
         ],
     )
@@ -155,16 +167,34 @@ class TestLists:
         with pytest.raises(InputError, match=said):
             drafted(table, tmp_path / "out", "scratch")
 
+    def test_lung_masks_are_not_taken_for_scans(self, folder: Path, tmp_path: Path) -> None:
+        for name in ("subset0", "seg-lungs-LUNA16"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "1.2.3.nii.gz").symlink_to(folder / "images" / "secret0.nii.gz")
+        (tmp_path / "subset0" / "1.2.3.json").write_text("{}")
+        table = tmp_path / "annotations.csv"
+        table.write_text("seriesuid,coordX,coordY,coordZ,diameter_mm\n1.2.3,-30,-25,20,16\n")
+        assert read_dataset(table).cases[0].images[0].parent.name == "subset0"
+
+    def test_a_part_without_boxes_is_told(self, folder: Path, tmp_path: Path) -> None:
+        (tmp_path / "images").symlink_to(folder / "images")
+        lines = (folder / "boxes.csv").read_text().splitlines()
+        split = [f"{line},train" for line in lines[1:3]] + [f"images/secret{n}.nii.gz,,,,,,validation" for n in (1, 2)]
+        table = tmp_path / "boxes.csv"
+        table.write_text("\n".join([f"{lines[0]},split", *split]))
+        with pytest.raises(InputError, match="No scan of the split 'validation' has a box"):
+            drafted(table, tmp_path / "out", "scratch")
+
     def test_pictures_are_told(self, tmp_path: Path) -> None:
         from Testing.training.test_of_classes import write_pictures
 
         write_pictures(tmp_path, 4)
         (tmp_path / "labels.csv").unlink()
         table = tmp_path / "boxes.csv"
-        lines = [f"secret{n}.png,20,20,0,5" for n in range(4)]
+        lines = [f"secret{n}.png,-20,-20,0,5" for n in range(4)]
         head = "image,center_right_mm,center_anterior_mm,center_superior_mm,diameter_mm"
         table.write_text("\n".join([head, *lines]))
-        with pytest.raises(InputError, match=r"volumes|outside"):
+        with pytest.raises(InputError, match="give volumes"):
             drafted(table, tmp_path / "out", "scratch")
 
 
@@ -188,6 +218,25 @@ class TestPatches:
         bright = np.argwhere(item["image"][0].numpy() > 0.5)
         np.testing.assert_allclose(rows[0, :3], bright.min(0) - 0.5, atol=1.2)
         np.testing.assert_allclose(rows[0, 3:6], bright.max(0) + 0.5, atol=1.2)
+
+    @settings(max_examples=40, deadline=None)
+    @given(code=st.sampled_from(AXIS_CODES), oblique=st.booleans(), seed=st.integers(0, 1000))
+    def test_lengths_follow_the_patient_s_axes_in_any_orientation(self, code: str, oblique: bool, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        grid = affine(code, SPACING, (-20.0, 10.0, 5.0), rotation=(9, -7, 12) if oblique else (0, 0, 0))
+        low, size = rng.integers(2, 10, 3), np.array([5, 9, 14])
+        middle = grid[:3, :3] @ (low + (size - 1) / 2) + grid[:3, 3]
+        lengths = np.zeros(3)
+        for letter, side in zip(code, size * SPACING, strict=True):
+            lengths["RLAPSI".index(letter) // 2] = side
+        image = MetaTensor(torch.zeros(1, 30, 30, 30), affine=torch.from_numpy(grid))
+        box = torch.tensor([[*middle, *lengths]])
+        row = BoxRowsd()({"image": image, "box": box, "label": torch.tensor([0])})["label"][0].numpy()
+        np.testing.assert_allclose(row[:6], [*(low - 0.5), *(low + size - 0.5)], atol=1e-3)
+        mask = np.zeros((30, 30, 30), np.uint8)
+        mask[tuple(slice(a, a + n) for a, n in zip(low, size))] = 1
+        pieces, _ = pieces_of(MetaTensor(torch.from_numpy(mask[None]), affine=torch.from_numpy(grid)))
+        np.testing.assert_allclose(pieces[0], [*middle, *lengths], atol=1e-3)
 
     def test_a_small_image_s_margin_goes_on(self) -> None:
         item = {"image": torch.ones(1, 20, 30, 10), "label": torch.zeros(0, 7)}

@@ -15,7 +15,7 @@ from DeepImagingLib.errors import InputError
 from DeepImagingLib.results import Classification
 from DeepImagingLib.training.cases import read_dataset
 from DeepImagingLib.training.compose import Assignment, Draft, draft
-from Testing.bundles.make_classifiers import write_endoscopy_like
+from Testing.bundles.make_classifiers import write_breast_density_like, write_endoscopy_like
 
 NETWORK: dict[str, Any] = {
     "_target_": "DenseNet",
@@ -94,7 +94,7 @@ def test_images_with_one_label_each_exclude_each_other(tmp_path: Path) -> None:
     assert sum(result.probabilities) == pytest.approx(1)
 
 
-def test_from_a_classifier_for_colours_grey_is_repeated_and_known_labels_stay(tmp_path: Path) -> None:
+def test_from_a_classifier_for_colours_grey_is_repeated(tmp_path: Path) -> None:
     base = write_endoscopy_like(tmp_path / "base")
     table = write_pictures(tmp_path)
     training = drafted(table, tmp_path / "out", str(base))
@@ -102,6 +102,44 @@ def test_from_a_classifier_for_colours_grey_is_repeated_and_known_labels_stay(tm
     assert training.transfer.labels == ("disc", "bar") and not training.transfer.new
     result = run(training.begin().run(), tmp_path / "secret1.png")
     assert isinstance(result, Classification) and set(result.labels) == {"disc", "bar"}
+
+
+def test_labels_are_in_the_table_s_order_in_every_process(pictures: Path) -> None:
+    dataset = read_dataset(pictures, {"bar": 1, "disc": 2})
+    assert {case.on for case in dataset.cases} == {(), ("bar",), ("disc",), ("bar", "disc")}
+
+
+def test_images_that_all_have_the_same_labels_teach_nothing(tmp_path: Path) -> None:
+    write_pictures(tmp_path)
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["image,disc", *(f"secret{n}.png,1" for n in range(12))]))
+    with pytest.raises(InputError, match="have the same labels"):
+        drafted(table, tmp_path / "out")
+
+
+def test_what_follows_can_not_be_set(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'patch' is no setting"):
+        drafted(pictures, tmp_path / "out", patch=[64, 64])
+
+
+def test_volumes_are_not_for_a_network_of_pictures(tmp_path: Path) -> None:
+    import nibabel
+
+    for n in range(8):
+        values = np.random.default_rng(n).normal(0, 1, (12, 12, 12)).astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / f"{n}.nii.gz")
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["image,odd", *(f"{n}.nii.gz,{n % 2}" for n in range(8))]))
+    with pytest.raises(InputError, match="looks at pictures, and these are volumes"):
+        drafted(table, tmp_path / "out", str(write_endoscopy_like(tmp_path / "base")))
+    volumes = drafted(table, tmp_path / "out")
+    assert volumes.train["network_def"]["spatial_dims"] == 3 and len(volumes.plan["patch"].value) == 3
+
+
+def test_weights_of_torchvision_s_kind_are_gone_on_from(tmp_path: Path) -> None:
+    training = drafted(write_pictures(tmp_path), tmp_path / "out", str(write_breast_density_like(tmp_path / "base")))
+    assert len(training.assignment.dataset.channels) == 3
+    assert training.begin().run().is_dir()
 
 
 def test_subjects_stay_on_one_side(pictures: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from DeepImagingLib.training.cases.dataset import TASKS, Case, Dataset, parse_la
 from DeepImagingLib.training.cases.inspect import Facts, Inspection, Problem, inspect
 from DeepImagingLib.training.cases.load import load_case, load_image
 from DeepImagingLib.training.cases.sources import for_task, read_dataset
-from DeepImagingLib.training.cases.splits import as_before, fold, split
+from DeepImagingLib.training.cases.splits import as_before, check_enough, fold, split
 
 __all__ = [
     "Case",
@@ -17,6 +17,7 @@ __all__ = [
     "Problem",
     "TASKS",
     "as_before",
+    "check_enough",
     "fold",
     "for_task",
     "inspect",

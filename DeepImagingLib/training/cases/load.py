@@ -7,6 +7,7 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nibabel
 import numpy as np
 from scipy import ndimage
 
@@ -60,7 +61,7 @@ def load_boxes(case: Case, dataset: Dataset) -> dict[str, torch.Tensor]:
 
     names = list(dataset.labels)
     if case.boxes is None:
-        rows, numbers = _pieces(load_mask(case, dataset))
+        rows, numbers = pieces_of(load_mask(case, dataset))
     else:
         rows = [(*one.center, *one.size) for one in case.boxes]
         numbers = [names.index(one.label) for one in case.boxes]
@@ -70,17 +71,20 @@ def load_boxes(case: Case, dataset: Dataset) -> dict[str, torch.Tensor]:
     }
 
 
-def _pieces(label: MetaTensor) -> tuple[list[tuple[float, ...]], list[int]]:
-    """Return middle and lengths in mm of the box around each connected piece of each label, and the labels from 0."""
+def pieces_of(label: MetaTensor) -> tuple[list[tuple[float, ...]], list[int]]:
+    """Return middle and lengths in mm of the box around each connected piece of each label, and the labels from 0.
+
+    Boxes lie along the axes of the voxels, whichever of right, anterior and superior these are nearest to.
+    """
     affine, values = np.asarray(label.affine), label.numpy()[0]
+    sizes, order = np.linalg.norm(affine[:3, :3], axis=0), nibabel.io_orientation(affine)[:, 0].argsort()
     rows, numbers = [], []
     for number in np.unique(values[values > 0]):
         pieces, _ = ndimage.label(values == number, np.ones((3,) * values.ndim))
         for box in ndimage.find_objects(pieces):
-            ends = [[(part.start - 0.5), (part.stop - 0.5)] for part in (*box, slice(0, 1))[:3]]
-            corners = np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3) @ affine[:3, :3].T + affine[:3, 3]
-            low, high = corners.min(0), corners.max(0)
-            rows.append((*(low + high) / 2, *(high - low)))
+            low, high = np.array([(part.start, part.stop) for part in (*box, slice(0, 1))[:3]]).T
+            middle = affine[:3, :3] @ ((low + high - 1) / 2) + affine[:3, 3]
+            rows.append((*middle, *((high - low) * sizes)[order]))
             numbers.append(int(number) - 1)
     return rows, numbers
 

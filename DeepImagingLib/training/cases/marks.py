@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.evaluation.references import findings_in
-from DeepImagingLib.files.labels import FILES, find_pictures, read_labels
+from DeepImagingLib.files.labels import FILES, read_labels
 from DeepImagingLib.files.lesions import NO_NODULE, Reference, read_luna16
 from DeepImagingLib.files.tables import Row, rows
 from DeepImagingLib.training.cases.dataset import CLASSIFICATION, DETECTION, Case, Dataset
 
 CENTER = ("center_right_mm", "center_anterior_mm", "center_superior_mm")
 SIZE = ("size_right_mm", "size_anterior_mm", "size_superior_mm")
-DIAMETER, LUNA16 = "diameter_mm", "seriesuid"
+DIAMETER = "diameter_mm"
+OF_LUNA16 = ("seriesuid", "coordX", "coordY", "coordZ")
+MASKS_OF_LUNA16 = "seg-lungs"
+"""What the folder of LUNA16's lung masks, which are called as the scans are, begins with."""
+FINDINGS = ".json"
+IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 FINDING = "finding"
 """What is called so that has no label."""
 
@@ -31,12 +39,13 @@ def columns_of(path: Path) -> tuple[str, ...]:
 
 def lists_boxes(columns: Sequence[str]) -> bool:
     """Tell whether a table with these columns lists boxes."""
-    return LUNA16 in columns or set(CENTER) <= set(columns)
+    return set(OF_LUNA16) <= set(columns) or set(CENTER) <= set(columns)
 
 
 def lists_classes(columns: Sequence[str]) -> bool:
     """Tell whether a table with these columns says what is on images, and names no file of labels for each."""
-    return columns[:1] in {(name,) for name in (*FILES, "Image Index")} and "label" not in columns
+    has_masks = "label" in (column.lower() for column in columns)
+    return columns[:1] in {(name,) for name in (*FILES, "Image Index")} and not has_masks
 
 
 def read_classes(path: Path, labels: Mapping[str, int] | None) -> Dataset:
@@ -53,7 +62,13 @@ def read_classes(path: Path, labels: Mapping[str, int] | None) -> Dataset:
     names = tuple(labels or table.labels)
     table.truth((), names)  # tells of a label that it doesn't know
     cases = tuple(
-        Case((place,), None, table.subjects.get(name, name), table.splits.get(name), tuple(table.on[name] & set(names)))
+        Case(
+            (place,),
+            None,
+            table.subjects.get(name, name),
+            table.splits.get(name),
+            tuple(one for one in names if one in table.on[name]),
+        )
         for name, place in zip(table.on, _places(path.parent, tuple(table.on)), strict=True)
     )
     return Dataset(cases, {name: number for number, name in enumerate(names, 1)}, task=CLASSIFICATION)
@@ -70,7 +85,7 @@ def read_box_table(path: Path, labels: Mapping[str, int] | None) -> Dataset:
     Raises:
         InputError: It can't be read, names a label that isn't asked for, or an image isn't there.
     """
-    if LUNA16 in columns_of(path):
+    if set(OF_LUNA16) <= set(columns_of(path)):
         of_image: dict[str, list[Reference]] = {}
         for series, lesions in read_luna16(path).items():
             of_image[series] = [one for one in lesions if one.label != NO_NODULE]
@@ -90,17 +105,22 @@ def read_box_files(cases: Sequence[Case], labels: Mapping[str, int] | None, sour
     """Read cases whose label is a JSON file of findings, as `run --output NAME.json` writes it.
 
     Raises:
-        InputError: One can't be read, or names a label that isn't asked for.
+        InputError: One is missing or can't be read, or names a label that isn't asked for.
     """
+    if missing := [case.images[0].name for case in cases if case.mask.suffix.lower() != FINDINGS]:
+        raise InputError(f"There is no JSON file of findings for {', '.join(missing)}; write one, or remove the scan.")
     return with_boxes(cases, [findings_in(case.mask) for case in cases], labels, source)
 
 
 def with_boxes(
     cases: Sequence[Case], boxes: Sequence[Sequence[Reference]], labels: Mapping[str, int] | None, source: str
 ) -> Dataset:
-    """Return cases with their boxes; InputError where one has a label that isn't asked for, or there is none."""
-    from dataclasses import replace
-
+    """Return cases with their boxes; InputError where one has no size or a label that isn't asked for, or all none."""
+    for case, some in zip(cases, boxes, strict=True):
+        if any(not (0 < side < np.inf) for one in some for side in one.size):
+            raise InputError(
+                f"{source} has a box in {case.name} whose lengths aren't all above 0 mm; mend or remove it."
+            )
     known = dict.fromkeys(one.label for some in boxes for one in some)
     names = tuple(labels or sorted(known))
     if strange := sorted(known.keys() - set(names)):
@@ -123,8 +143,6 @@ def _boxes(path: Path) -> tuple[dict[str, list[Reference]], dict[str, Row]]:
         if any(_told(row, column) for column in CENTER):
             right, anterior, superior = (row.number(column) for column in CENTER)
             width, depth, height = (row.number(column) for column in SIZE) if sized else [row.number(DIAMETER)] * 3
-            if min(width, depth, height) <= 0:
-                raise row.wrong(SIZE[0] if sized else DIAMETER, "lengths above 0")
             label = _told(row, "label") or FINDING
             boxes.append(Reference((right, anterior, superior), (width, depth, height), label))
     return found, first
@@ -135,19 +153,26 @@ def _told(row: Row | None, column: str) -> str | None:
 
 
 def _places(folder: Path, names: Sequence[str]) -> list[Path]:
-    """Return where files are: as they are named from the folder on, or else anywhere in it."""
-    places = [folder / name for name in names]
-    return places if all(place.exists() for place in places) else _anywhere(folder, names, places)
+    """Return where files are: as they are named from the folder on, or else anywhere in it.
 
-
-def _anywhere(folder: Path, names: Sequence[str], places: Sequence[Path]) -> list[Path]:
-    try:
-        return find_pictures(folder, names)
-    except InputError:
-        return list(places)  # the inspection tells of each that is missing
+    Of one that is nowhere the inspection tells; InputError where there are several of a name.
+    """
+    elsewhere: dict[str, list[Path]] = {name: [] for name in names if not (folder / name).exists()}
+    for path in folder.rglob("*") if elsewhere else ():
+        if path.name in elsewhere:
+            elsewhere[path.name].append(path)
+    return [_only(name, elsewhere.get(name, [])) or folder / name for name in names]
 
 
 def _scan_named(folder: Path, name: str) -> Path:
-    """Return the scan of a series, whose file has its name and any ending."""
-    found = sorted(path for path in folder.rglob(f"{name}.*") if path.suffix != ".raw")
-    return found[0] if found else folder / f"{name}.mhd"
+    """Return the scan of a series, whose file has its name and the ending of an image's; errors as of `_places`."""
+    found = [path for path in folder.rglob(f"{name}.*") if path.name.removeprefix(name) in IMAGE_ENDINGS]
+    scans = [path for path in found if not path.parent.name.startswith(MASKS_OF_LUNA16)]
+    return _only(name, scans) or folder / f"{name}.mhd"
+
+
+def _only(name: str, found: Sequence[Path]) -> Path | None:
+    if len(found) > 1:
+        folders = ", ".join(sorted(path.parent.name for path in found))
+        raise InputError(f"{name} is in several folders ({folders}); leave the one that is meant.")
+    return found[0] if found else None

@@ -14,8 +14,7 @@ from DeepImagingLib.training.cases import marks
 from DeepImagingLib.training.cases.dataset import DETECTION, SEGMENTATION, SPLITS, Case, Dataset
 
 IMAGES, LABELS, DECATHLON = "images", "labels", "dataset.json"
-ENDINGS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".json")
-FINDINGS = ".json"
+ENDINGS = (".seg.nrrd", *marks.IMAGE_ENDINGS, marks.FINDINGS)
 SYNONYMS = {"training": "train", "val": "validation", "valid": "validation", "testing": "test"}
 
 
@@ -40,7 +39,7 @@ def read_dataset(
     source = _list_in(Path(source))
     if source.is_dir():
         cases = tuple(_in_folder(source, images, label_files))
-        if cases and all(case.mask.suffix.lower() == FINDINGS for case in cases):
+        if any(case.mask.suffix.lower() == marks.FINDINGS for case in cases):
             return marks.read_box_files(cases, labels, source.name)
         return _named(cases, labels, source)
     try:
@@ -88,7 +87,7 @@ def for_task(dataset: Dataset, task: str) -> Dataset:
     if (dataset.task, task) == (SEGMENTATION, DETECTION):
         return replace(dataset, task=DETECTION)
     if dataset.task != task:
-        raise InputError(f"The data are for {dataset.task}, and {task} is to be learnt; give other data, or --task.")
+        raise InputError(f"The data are for {dataset.task}, and {task} is to be learnt; give data for that.")
     return dataset
 
 

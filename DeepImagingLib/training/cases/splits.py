@@ -10,7 +10,7 @@ from itertools import cycle
 import numpy as np
 
 from DeepImagingLib.errors import InputError
-from DeepImagingLib.training.cases.dataset import SPLITS, Dataset
+from DeepImagingLib.training.cases.dataset import CLASSIFICATION, DETECTION, SEGMENTATION, SPLITS, Dataset
 from DeepImagingLib.training.cases.inspect import Facts
 
 SHARES = {"train": 0.75, "validation": 0.25}
@@ -103,6 +103,26 @@ def fold(dataset: Dataset, facts: Sequence[Facts], seed: int, number: int, count
     parts = split(replace(dataset, cases=tuple(free)), facts, seed, shares).cases
     kept = {f"part {number}": "validation", "test": "test"}
     return replace(dataset, cases=tuple(replace(case, split=kept.get(str(case.split), "train")) for case in parts))
+
+
+def check_enough(dataset: Dataset, facts: Sequence[Facts]) -> None:
+    """Raise InputError where a split, masks aside, has nothing to learn or to measure: no box, or no label to tell.
+
+    Args:
+        dataset: With a split for each case.
+        facts: Of its cases.
+    """
+    if dataset.task == SEGMENTATION:
+        return
+    voxels = {one.case.key: one.voxels[1:] for one in facts}
+    for part in SHARES:
+        counts = np.array([voxels[case.key] for case in dataset.part(part)])
+        if dataset.task == DETECTION and not counts.any():
+            raise InputError(f"No scan of the split {part!r} has a box; add scans that have some, or name the splits.")
+        if dataset.task == CLASSIFICATION and (counts.astype(bool) == counts[:1].astype(bool)).all():
+            raise InputError(
+                f"All images of the split {part!r} have the same labels, so that nothing can be told apart; add some."
+            )
 
 
 def _dealt(
