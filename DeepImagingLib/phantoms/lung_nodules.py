@@ -28,6 +28,8 @@ CHEST = (0.0, 0.0, 205.0)
 """Where the middle of the lungs lies in the torso's world, roughly, in RAS mm."""
 
 TRIES = 300
+APART_MM, GAP_MM = 40.0, 4.0
+"""Between the centres of two nodules, and between their surfaces."""
 
 
 @unique
@@ -80,9 +82,17 @@ def sample(
 
 
 def add_nodules(
-    materials: Bytes, organs: Bytes, affine: npt.NDArray[np.float64], rng: np.random.Generator, count: int
+    materials: Bytes,
+    organs: Bytes,
+    affine: npt.NDArray[np.float64],
+    rng: np.random.Generator,
+    count: int,
+    apart: float = APART_MM,
 ) -> tuple[Nodule, ...]:
-    """Paint nodules into the lungs of (I, J, K) `materials` in place; fewer where there is no room for `count`."""
+    """Paint nodules into the lungs of (I, J, K) `materials` in place; fewer where there is no room for `count`.
+
+    Their centres lie `apart` mm from each other or more, and never so near that two would touch.
+    """
     lung = (organs == Organ.RIGHT_LUNG) | (organs == Organ.LEFT_LUNG)
     air = np.argwhere(lung & (materials == Material.LUNG))
     vessels = np.argwhere(lung & (materials == Material.LUNG_VESSEL))
@@ -93,11 +103,15 @@ def add_nodules(
         place = Place(rng.choice([p.value for p in Place]))
         where = vessels if place is Place.VESSEL and len(vessels) else air
         nodule = _draw(where[int(rng.integers(len(where)))], affine, rng, place)
-        apart = all(np.linalg.norm(np.subtract(nodule.center, n.center)) > 40 for n in nodules)
-        if apart and _fits(nodule, lung, affine):
+        if all(_are_apart(nodule, other, apart) for other in nodules) and _fits(nodule, lung, affine):
             _paint(nodule, materials, lung, affine, rng)
             nodules.append(nodule)
     return tuple(nodules)
+
+
+def _are_apart(one: Nodule, other: Nodule, least: float) -> bool:
+    touching = (one.diameter + other.diameter) / 2 + GAP_MM
+    return bool(np.linalg.norm(np.subtract(one.center, other.center)) > max(least, touching))
 
 
 def _draw(

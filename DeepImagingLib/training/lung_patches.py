@@ -22,13 +22,14 @@ from DeepImagingLib.training.bodies import Bodies, Triple
 from DeepImagingLib.training.draws import seeded
 from DeepImagingLib.training.phantom_patches import FIRST_TEST_SEED
 
-MOST_BOXES = 8
+MOST_BOXES = 16
 """Rows of a label: boxes as MONAI has them (xyzxyz in voxels, whole numbers at voxels' centres) and their class, or
 all -1 where there is none, so that labels of several patches make one tensor."""
 
 MARGIN = 8  # voxels around a patch that are painted too, so that a nodule may be cut by its edge
 IN_LUNG = 0.85  # how often a patch has lung in its middle; the rest may lie anywhere
-MOST_NODULES = 4
+MOST_NODULES, APART_MM = 16, 14.0
+"""In a patch and its margin, and between their centres: many more than in a patient, for a step learns of each."""
 COARSE = 0.6  # how often a scan had larger voxels, from which it was resampled
 COARSE_MM = ((0.6, 2.0), (1.0, 3.5))  # in plane, and from slice to slice
 
@@ -66,7 +67,7 @@ class LungPatches(Dataset[Item]):
         clear_specks(materials, self.spacing)
         thin = add_distractors(materials, organs, self.spacing, rng)
         affine = np.diag([*self.spacing, 1.0])
-        nodules = add_nodules(materials, organs, affine, rng, count=int(rng.integers(MOST_NODULES + 1)))
+        nodules = add_nodules(materials, organs, affine, rng, count=int(rng.integers(MOST_NODULES + 1)), apart=APART_MM)
         inner = tuple(slice((n - p) // 2, (n - p) // 2 + p) for n, p in zip(materials.shape, self.patch, strict=True))
         affine[:3, 3] = [s.start * d for s, d in zip(inner, self.spacing, strict=True)]
         image = coarser(render(materials[inner], self.spacing, rng, thin[inner]), self.spacing, rng)
