@@ -162,7 +162,7 @@ def test_seen_over_the_scan_it_hides_nothing_where_it_is_low(mrml, blob) -> None
     likely[:25, 25:] = 0.7
     empty = Segmentation(np.zeros((1, 50, 50, 50), np.uint8), grid, (), probability={"liver": likely})
     export = ResultExport(empty, {"scan": as_image(np.full((1, 50, 50, 50), 40, np.float32), grid)}, "CT")
-    application, volume = export._scene
+    application, volume = export._scene.application, export._scene.volume
     composite = application.mrmlScene().GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
     (made,) = [v for v in nodes_of(application.mrmlScene(), VOLUME) if v is not volume]
     composite.SetForegroundVolumeID(made.GetID())
