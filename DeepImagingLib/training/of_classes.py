@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from DeepImagingLib.bundles.trusted import TrustedBuilder
 from DeepImagingLib.errors import InputError
+from DeepImagingLib.files import read
 from DeepImagingLib.training import composing
 from DeepImagingLib.training.augmentation import augmentations
 from DeepImagingLib.training.cases import Dataset, Facts, load_image
@@ -33,8 +36,6 @@ def with_channels(dataset: Dataset, base: Bundle | None) -> Dataset:
 
     Grey ones are repeated for a network that takes colours.
     """
-    from dataclasses import replace
-
     count = input_channels(base) if base else _channels(dataset)
     if count == len(dataset.channels):
         return dataset
@@ -45,8 +46,6 @@ def with_channels(dataset: Dataset, base: Bundle | None) -> Dataset:
 
 
 def _channels(dataset: Dataset) -> int:
-    from DeepImagingLib.files import read
-
     for case in dataset.cases:
         try:
             return len(dataset.channels) if len(case.images) > 1 else len(read(case.images[0]))
@@ -139,14 +138,12 @@ def _preparation(facts: Sequence[Facts], channels: int, modality: str) -> Choice
 
 def _prepared_shapes(dataset: Dataset, facts: Sequence[Facts], preparation: Sequence[Settings]) -> set[tuple[int, ...]]:
     """Return the shapes that the smallest and the largest image have when they are prepared."""
-    from DeepImagingLib.bundles.trusted import TrustedBuilder
-
     config = {"steps": {"_target_": "Compose", "transforms": list(preparation)}}
     prepare = TrustedBuilder(config, ".", "cpu").get("steps")
     ends = sorted(facts, key=lambda one: (np.prod(one.shape), one.shape))
     odd = sorted(facts, key=lambda one: one.shape[0] / one.shape[1])
     shapes = set()
-    for one in (ends[0], ends[-1], odd[0], odd[-1]):
+    for one in {some.case.key: some for some in (ends[0], ends[-1], odd[0], odd[-1])}.values():
         try:
             shapes.add(tuple(map(int, prepare({"image": load_image(one.case, dataset)})["image"].shape[1:])))
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
