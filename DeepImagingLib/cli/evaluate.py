@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from DeepImagingLib.cli.console import Interrupt, ProgressLine, print_json
 from DeepImagingLib.errors import BundleError, CancelledError, InputError
@@ -21,7 +20,9 @@ if TYPE_CHECKING:
     from DeepImagingLib.evaluation.hits import Numbers
     from DeepImagingLib.results import Detections
 
-    Case = tuple[str, Callable[[], tuple[MetaTensor, Numbers]]]
+    Case = tuple[str, MetaTensor, Numbers]
+
+T = TypeVar("T")
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +35,13 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--list", metavar="FILE", help="of a folder's pictures, only those in this list")
     parser.add_argument("--phantoms", metavar="FIRST:LAST", help="made chests of the seeds FIRST ≤ seed < LAST")
+    parser.add_argument(
+        "--exposures",
+        metavar="N",
+        type=int,
+        default=1,
+        help="of a classifier, radiographs of each phantom, with findings of their own",
+    )
     parser.add_argument(
         "--output", metavar="DIR", required=True, help="folder of evaluation.json, a table, and curves as pictures"
     )
@@ -57,6 +65,8 @@ def evaluate(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
     if parsed.list and not parsed.data:
         raise InputError("--list takes some of a folder's pictures; name the folder with --data.")
     bundle = load_bundle(parsed.model, parsed.trust)
+    if parsed.exposures != 1 and not (parsed.phantoms and bundle.classifies):
+        raise InputError("--exposures are radiographs of --phantoms, for a classifier; leave it out.")
     told: dict[str, Any] = {"model": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
     told |= {"on": f"phantoms {parsed.phantoms}" if parsed.phantoms else Path(parsed.data).name}
     if bundle.classifies:
@@ -72,14 +82,16 @@ def _evaluate_classes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: 
     from DeepImagingLib.cli import evaluate_classes as classes
     from DeepImagingLib.hosts.warm import WarmModels
 
-    data = Path(parsed.data) if parsed.data else None
-    cases = classes.pictures(data, parsed.list) if data else classes.radiographs(_seeds(parsed.phantoms))
+    if parsed.phantoms:
+        cases = classes.radiographs(_seeds(parsed.phantoms), parsed.exposures)
+    else:
+        cases = classes.pictures(Path(parsed.data), parsed.list)
     known = classes.published(bundle.metadata)
     told |= {classes.PUBLISHED: known} if known else {}
     options = Options(device=parsed.device, heatmaps=("all",) if parsed.explanations else (), method=parsed.method)
     with ProgressLine(sys.stderr.isatty()) as line:
         run = classes.runner(bundle, WarmModels(), progress=line, cancel=interrupt)
-        told, written = classes.measure(bundle, cases, run, options, Path(parsed.output), told)
+        told, written = classes.measure(bundle, _ahead(cases), run, options, Path(parsed.output), told)
     if parsed.json:
         print_json(told)
         return 0
@@ -109,7 +121,7 @@ def _evaluate_boxes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: Bu
     scans: list[Scan] = []
     threshold = 0.0
     with ProgressLine(sys.stderr.isatty()) as line:
-        for name, (image, lesions) in _ahead(cases):
+        for name, image, lesions in _ahead(cases):
             found = run(bundle, image, options, progress=line, cancel=interrupt)
             assert isinstance(found, Detections)  # of a detector
             scans.append(_scan(name, found, lesions))
@@ -134,18 +146,16 @@ def _evaluate_boxes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: Bu
     return 0
 
 
-def _ahead(cases: Iterator[Case]) -> Iterator[tuple[str, tuple[MetaTensor, Numbers]]]:
-    """Yield each case while the next one is drawn or read already, which takes about as long as a run."""
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yield each item while the next one is drawn or read already, which takes about as long as a run."""
     from concurrent.futures import ThreadPoolExecutor
 
+    end = object()
     with ThreadPoolExecutor(1) as pool:
-        waiting = None
-        for name, load in cases:
-            ready, waiting = waiting, (name, pool.submit(load))
-            if ready:
-                yield ready[0], ready[1].result()
-        if waiting:
-            yield waiting[0], waiting[1].result()
+        waiting = pool.submit(next, items, end)
+        while (item := waiting.result()) is not end:
+            waiting = pool.submit(next, items, end)
+            yield cast(T, item)
 
 
 def _shown(value: float | None) -> str:
@@ -153,15 +163,14 @@ def _shown(value: float | None) -> str:
 
 
 def _phantoms(words: str) -> Iterator[Case]:
+    import numpy as np
+
     from DeepImagingLib.phantoms import lung_nodules
 
-    def load(seed: int) -> tuple[MetaTensor, Numbers]:
-        import numpy as np
-
+    for seed in _seeds(words):
         images, nodules = lung_nodules.sample(seed)
-        return images["ct"], np.array([(*n.center, *[n.diameter] * 3) for n in nodules], float).reshape(-1, 6)
-
-    return ((f"phantom {seed}", partial(load, seed)) for seed in _seeds(words))
+        lesions = np.array([(*n.center, *[n.diameter] * 3) for n in nodules], float).reshape(-1, 6)
+        yield f"phantom {seed}", images["ct"], lesions
 
 
 def _seeds(words: str) -> range:
@@ -177,16 +186,11 @@ def _in_folder(folder: Path, bundle: Bundle) -> Iterator[Case]:
     from DeepImagingLib.files import read
 
     references = References(folder)
-
-    def load(name: str, path: Path) -> tuple[MetaTensor, Numbers]:
-        image = read(path)
-        return image, references.of(name, image)
-
     for study in find_studies(folder, bundle):
         if study.problem or len(study.inputs) != 1:
             raise InputError(study.problem or f"{study.name} has several images; detectors are evaluated on one.")
-        path = next(iter(study.inputs.values()))
-        yield study.name, partial(load, study.name, path)
+        image = read(next(iter(study.inputs.values())))
+        yield study.name, image, references.of(study.name, image)
 
 
 def _scan(name: str, found: Detections, lesions: Numbers) -> Scan:

@@ -55,16 +55,25 @@ class Case:
     known: tuple[str, ...] = ()
 
 
-def radiographs(seeds: range) -> Iterator[Case]:
-    """Yield made chest radiographs, as they are displayed."""
-    from DeepImagingLib.phantoms import chest_xray
+def radiographs(seeds: range, exposures: int = 1) -> Iterator[Case]:
+    """Yield made chest radiographs, as they are displayed: so many of each body, which is one subject.
+
+    Raises:
+        InputError: There is to be less than one of a body.
+    """
+    from DeepImagingLib.phantoms import chest_xray, torso_ct
     from DeepImagingLib.phantoms.xray_findings import Finding
 
+    if exposures < 1:
+        raise InputError(f"Each phantom needs a radiograph at least; --exposures {exposures} is none.")
     for seed in seeds:
-        images, truth = chest_xray.sample(seed, photometric="MONOCHROME2")
-        found = frozenset(chest_xray.present(truth))
-        regions = {name: truth.mask(name)[..., 0] for name in found}
-        yield Case(f"phantom {seed}", images["cxr"], found, regions, known=tuple(one.value for one in Finding))
+        body = torso_ct.draw(seed, chest_xray.BODY_SPACING, chest_xray.BODY_SIZE)
+        for number in range(seed * exposures, (seed + 1) * exposures):
+            images, truth = chest_xray.expose(body, number, photometric="MONOCHROME2")
+            found = frozenset(chest_xray.present(truth))
+            regions = {name: truth.mask(name)[..., 0] for name in found}
+            known = tuple(one.value for one in Finding)
+            yield Case(f"radiograph {number}", images["cxr"], found, regions, f"phantom {seed}", known)
 
 
 def pictures(folder: Path, listed: str | None = None) -> Iterator[Case]:

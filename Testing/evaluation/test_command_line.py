@@ -1,4 +1,4 @@
-"""`evaluate` runs a detector on scans, and says in one sentence why it can't."""
+"""`evaluate` runs a detector or a classifier on what is known, and says in one sentence why it can't."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from monai.bundle import ConfigParser
 
 from DeepImagingLib.cli import main
 
-SHIPPED = Path(__file__).parents[2] / "Resources" / "Bundles" / "lung_nodule_ct_detection_small" / "configs"
+BUNDLES = Path(__file__).parents[2] / "Resources" / "Bundles"
+SHIPPED = BUNDLES / "lung_nodule_ct_detection_small" / "configs"
+FINDINGS = BUNDLES / "chest_xray_findings_small" / "configs"
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,21 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = ConfigParser(config["network_def"]).get_parsed_content()
     torch.nn.init.constant_(network.classification_head.cls_logits.bias, 0)
     torch.save(network.state_dict(), root / "models" / "model.pt")
+    return root
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped classifier of radiographs, tiny and with weights at random."""
+    root = tmp_path_factory.mktemp("bundles") / "tiny_classifier"
+    (root / "configs").mkdir(parents=True)
+    (root / "models").mkdir()
+    config = json.loads((FINDINGS / "inference.json").read_text(encoding="utf-8"))
+    config["network_def"] |= {"init_features": 4, "growth_rate": 4, "block_config": [1, 1]}
+    (root / "configs" / "inference.json").write_text(json.dumps(config), encoding="utf-8")
+    (root / "configs" / "metadata.json").write_bytes((FINDINGS / "metadata.json").read_bytes())
+    torch.manual_seed(0)
+    torch.save(ConfigParser(config["network_def"]).get_parsed_content().state_dict(), root / "models" / "model.pt")
     return root
 
 
@@ -66,12 +83,25 @@ def test_it_measures_and_writes(bundle: Path, scans: Path, tmp_path: Path, capsy
     assert {path.name for path in (tmp_path / "told").iterdir()} == {"evaluation.json", "findings.csv", "froc.png"}
 
 
+def test_radiographs_of_one_phantom_are_one_subject(
+    classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--phantoms", "1000001:1000002", "--exposures", 4, "--output", tmp_path, "--device", "cpu", "--json")
+    code, out, err = call(capsys, classifier, *words)
+    assert code == 0, err
+    told = json.loads(out)
+    assert (told["images"], told["subjects"]) == (4, 1)
+    rows = (tmp_path / "images.csv").read_text(encoding="utf-8")
+    assert all(f"radiograph {4_000_004 + number}" in rows for number in range(4))
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         ((), "--data DIR or --phantoms"),
         (("--phantoms", "5"), "FIRST:LAST"),
         (("--phantoms", "7:7"), "FIRST:LAST"),
+        (("--phantoms", "7:8", "--exposures", "2"), "for a classifier"),
         (("--data", "nowhere"), "nowhere"),
     ],
 )
@@ -81,6 +111,12 @@ def test_what_is_missing_is_named(
     code, _, err = call(capsys, bundle, *words, "--output", tmp_path / "told")
     assert (code, err.count("\n")) == (2, 1) and said in err
     assert not (tmp_path / "told").exists()
+
+
+def test_a_radiograph_is_the_least(classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--phantoms", "7:8", "--exposures", "0", "--output", tmp_path / "told")
+    code, _, err = call(capsys, classifier, *words)
+    assert (code, err.count("\n")) == (2, 1) and "radiograph at least" in err
 
 
 def test_a_scan_of_which_nothing_is_known_is_told(
