@@ -23,7 +23,7 @@ from DeepImagingLib.hosts import Handle, Outcome
 from DeepImagingLib.hosts.layers import LayersJob
 from DeepImagingLib.options import Options
 from DeepImagingLib.results import Classification, Heatmap
-from DeepImagingPanel import runner
+from DeepImagingPanel import runner, sample
 from DeepImagingPanel.classes_section import ClassesSection
 from DeepImagingPanel.logic import PanelLogic
 from DeepImagingPanel.module import PanelModule
@@ -105,7 +105,7 @@ class DeepClassificationWidget(PanelWidget):
 
     intro = _("Tells what an image shows, how sure the model is, and where it saw it.")
     task = "classification"
-    sampleModel = ""
+    tried = sample.RADIOGRAPH
     inputKinds = ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode")
     anyDimensions = True
     Logic = DeepClassificationLogic

@@ -18,6 +18,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 from DeepImagingLib import scene
 from DeepImagingLib.hosts import Outcome
 from DeepImagingLib.results import Detection, Detections
+from DeepImagingPanel import sample
 from DeepImagingPanel.findings_section import FindingsSection
 from DeepImagingPanel.logic import PanelLogic
 from DeepImagingPanel.module import PanelModule
@@ -83,7 +84,7 @@ class DeepDetectionWidget(PanelWidget):
     intro = _("Finds lesions in a scan, to be gone through and judged.")
     task = "detection"
     given = "anatomy"
-    sampleModel = ""
+    tried = sample.CHEST
     Logic = DeepDetectionLogic
 
     def makeResultSection(self) -> FindingsSection:

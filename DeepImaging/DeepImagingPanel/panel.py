@@ -20,7 +20,6 @@ from slicer.util import VTKObservationMixin
 from DeepImagingLib.bundles.card import Card
 from DeepImagingLib.errors import DeepImagingError
 from DeepImagingLib.hosts import Handle, State
-from DeepImagingLib.hosts.errands import MakePhantom
 from DeepImagingLib.scene import fitness
 from DeepImagingLib.scene.region import region as voxelsOfRegion
 from DeepImagingLib.tasks.segmentation import ALL
@@ -55,7 +54,7 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         intro: What the module is for, in a line.
         task: Which models it lists, as `Bundle.task`.
         given: Name of the parameter that the logic's `show` is given beside the answer.
-        sampleModel: Name of the shipped model that is tried on a made scan; "" where there is none.
+        tried: What is made to try a shipped model on.
         inputKinds: Class names of the volumes it takes.
         anyDimensions: Whether pictures and volumes can be given to every model.
         Logic: The module's logic.
@@ -64,7 +63,7 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     intro = ""
     task = ""
     given = "output"
-    sampleModel = sample.MODEL
+    tried = sample.TORSO
     inputKinds: tuple[str, ...] = (VOLUME,)
     anyDimensions = False
     Logic = PanelLogic
@@ -168,10 +167,10 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.runs.say(str(error))
 
     def onTry(self) -> None:
-        """Make a scan and run the shipped model on it."""
+        """Make an image and run the shipped model on it."""
         self.ui.tryButton.enabled = False
-        self.runs.say(_("Making a scan …"))
-        runner.current().do(MakePhantom(), self._onMade)
+        self.runs.say(_("Making an image …"))
+        runner.current().do(self.tried.errand, self._onMade)
 
     def restoreDefaults(self) -> None:
         """Set what is under Advanced as it was at first."""
@@ -188,8 +187,8 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         complete = all(volume is not None for volume in volumes.values())
         modality = self.models.card.modality if self.models.card else ""
         self._sayInput(fitness.doubt(volumes, modality) if complete and not reason else "")
-        self.ui.tryButton.visible = not any(volumes.values()) and self.sampleModel in self.models.names()
-        self.ui.tryButton.toolTip = _("Make a torso CT of no real person and run the shipped model on it.")
+        self.ui.tryButton.visible = not any(volumes.values()) and self.tried.model in self.models.names()
+        self.ui.tryButton.toolTip = _("Make an image of no real person and run the shipped model on it.")
         if self.install.needed:
             self.ui.tryButton.toolTip = asPlain(reason)
         self.ui.tryButton.enabled = not self.install.needed and not runner.current().busy
@@ -374,8 +373,8 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self.runs.say(str(handle.error or ""))
         if handle.error is None and self._parameterNode is not None:
-            self._parameterNode.inputVolume = sample.addVolume(handle.result())
-            self._parameterNode.model = self.sampleModel
+            self._parameterNode.inputVolume = sample.addVolume(handle.result(), self.tried.name)
+            self._parameterNode.model = self.tried.model
             self.onApply()
 
     # --- results ---

@@ -94,7 +94,7 @@ class DeepSegmentationTest(ScriptedLoadableModuleTest):
     def test_aPhantomIsSegmented(self) -> None:
         """The shipped model finds the liver of a phantom, on its right side, and about as much of it as there is."""
         volume = sample.makeVolume()[0]
-        node = DeepSegmentationLogic().process(volume, sample.MODEL)
+        node = DeepSegmentationLogic().process(volume, sample.TORSO.model)
         self.assertTrue(node.IsA("vtkMRMLSegmentationNode"))
         liver = next(measure for measure in measuresOf(node) if measure.name == "liver")
         self.assertTrue(1000 < liver.milliliters < 2500, liver)
@@ -107,10 +107,10 @@ class DeepSegmentationTest(ScriptedLoadableModuleTest):
         volume = sample.makeVolume()[0]
         before = slicer.mrmlScene.GetNumberOfNodes()
         logic = DeepSegmentationLogic()
-        run = logic.start(volume, sample.MODEL)
+        run = logic.start(volume, sample.TORSO.model)
         run.cancel()
         with self.assertRaises(CancelledError):
             run.result()
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), before)
-        self.assertTrue(logic.process(volume, sample.MODEL))
+        self.assertTrue(logic.process(volume, sample.TORSO.model))
         self.delayDisplay("The cancelled run left nothing")

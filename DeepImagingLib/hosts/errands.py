@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 from DeepImagingLib.inference.progress import Progress
 
 if TYPE_CHECKING:
+    from monai.data import MetaTensor
+
     from DeepImagingLib.files import Voxels
     from DeepImagingLib.hosts.job import Context
 
 FIELD_OF_VIEW_MM = (420.0, 320.0, 420.0)
+UNSEEN = 1_000_000
+"""Seed from which on no shipped model has seen a phantom."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,11 @@ class MakePhantom:
     """Make a torso CT whose anatomy is drawn at random; it needs neither torch nor MONAI.
 
     Attributes:
-        seed: The same for the same torso; from 1 000 000 on no shipped model has seen it.
+        seed: The same for the same torso.
         spacing: Millimetres along right, anterior and superior.
     """
 
-    seed: int = 1_000_000
+    seed: int = UNSEEN
     spacing: tuple[float, float, float] = (3.0, 3.0, 3.0)
 
     def perform(self, context: Context) -> Voxels:
@@ -38,6 +42,55 @@ class MakePhantom:
         materials, _, affine = torso_ct.draw(self.seed, self.spacing, FIELD_OF_VIEW_MM)
         values = hounsfield.render(materials, self.spacing, np.random.default_rng([self.seed, 1]))
         return Voxels(np.ascontiguousarray(np.rint(values).astype(np.int16).transpose(2, 1, 0)), affine)
+
+
+@dataclass(frozen=True)
+class MakeChest:
+    """Make a part of a chest's CT with nodules in the lungs.
+
+    Attributes:
+        seed: The same for the same chest.
+    """
+
+    seed: int = UNSEEN
+
+    def perform(self, context: Context) -> Voxels:
+        """Make it."""
+        from DeepImagingLib.phantoms import lung_nodules
+
+        context.progress(Progress("Making a scan", 0.0))
+        return _whole_numbers(lung_nodules.sample(self.seed)[0]["ct"])
+
+
+@dataclass(frozen=True)
+class MakeRadiograph:
+    """Make a chest radiograph, air dark.
+
+    Attributes:
+        seed: The same for the same radiograph.
+        findings: Names of `phantoms.xray_findings.Finding` to put in.
+    """
+
+    seed: int = UNSEEN
+    findings: tuple[str, ...] = ()
+
+    def perform(self, context: Context) -> Voxels:
+        """Make it; raises InputError where a finding is unknown."""
+        from DeepImagingLib.phantoms import chest_xray
+
+        context.progress(Progress("Making a radiograph", 0.0))
+        images, _ = chest_xray.sample(self.seed, findings=self.findings, photometric="MONOCHROME2")
+        return _whole_numbers(images["cxr"])
+
+
+def _whole_numbers(image: MetaTensor) -> Voxels:
+    """Return the one channel of an image as a scanner would store it."""
+    import numpy as np
+
+    from DeepImagingLib.files import Voxels
+
+    values = np.atleast_3d(np.rint(image.numpy()[0])).astype(np.int16)
+    return Voxels(np.ascontiguousarray(values.transpose(2, 1, 0)), np.asarray(image.affine, float))
 
 
 @dataclass(frozen=True)

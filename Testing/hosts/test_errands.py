@@ -8,7 +8,7 @@ import pytest
 from DeepImagingLib.bundles import list_bundles
 from DeepImagingLib.bundles.fingerprint import fingerprint
 from DeepImagingLib.errors import BundleError, CancelledError
-from DeepImagingLib.hosts.errands import AddModel, Fingerprint, MakePhantom
+from DeepImagingLib.hosts.errands import AddModel, Fingerprint, MakePhantom, MakeRadiograph
 from DeepImagingLib.hosts.job import Context
 from DeepImagingLib.hosts.warm import WarmModels
 from Testing.bundles import make_bundles as make
@@ -19,6 +19,15 @@ def test_a_phantom_is_the_same_wherever_it_is_made(in_process, worker):
     here, there = in_process.submit(phantom).result(), worker.submit(phantom).result()
     assert np.array_equal(here.array, there.array) and np.array_equal(here.affine, there.affine)
     assert here.array.dtype == np.int16 and here.array.min() < -900
+
+
+def test_a_radiograph_lies_as_slicer_lays_a_picture(in_process):
+    made = in_process.submit(MakeRadiograph(findings=("effusion",))).result()
+    assert (made.array.shape, made.array.dtype) == ((1, 512, 512), np.int16)
+    assert np.allclose(np.sign(np.diag(made.affine)), (-1, -1, 1, 1))
+    low, high = np.percentile(made.array, (1, 99))
+    corners, middle = made.array[0, :40, :40].mean(), made.array[0, 200:300, 230:280].mean()
+    assert low < corners < middle <= high  # air is dark, the spine bright
 
 
 def test_a_model_is_added_in_the_worker_and_found_here(worker, tmp_path, monkeypatch):

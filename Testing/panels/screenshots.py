@@ -82,7 +82,7 @@ def draw_detection(output: Path) -> None:
     boxes = [(tuple(map(float, (*(at - half), *(at + half)))), score) for at, half, score in
              zip(middles, (3.0, 2.0, 1.5, 4.0), (0.94, 0.71, 0.56, 0.31))]  # fmt: skip
     result = detections(boxes, voxels.affine, shape, provenance=provenance("lung_nodule_ct_detection"))
-    anatomy = scene.show(run(sample.MODEL, scene.read(volume)), volume, surface=False)
+    anatomy = scene.show(run(sample.TORSO.model, scene.read(volume)), volume, surface=False)
     table = scene.show_findings(result, volume, anatomy=anatomy)
     panel.logic.getParameterNode().result = table
     process_events_until(lambda: panel.result.node is table)
@@ -203,7 +203,7 @@ def states(panel: Any, views: Path) -> Iterator[str]:
         yield "running"
     settle(lambda: not runner.current().busy)
     image = scene.read(volume)
-    scene.ResultExport(run(sample.MODEL, image), {volume.GetName(): image}, "CT").write_png(views)
+    scene.ResultExport(run(sample.TORSO.model, image), {volume.GetName(): image}, "CT").write_png(views)
     yield "done"
     click(panel.result.ui.provenanceButton)
     yield "provenance"

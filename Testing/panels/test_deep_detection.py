@@ -150,6 +150,17 @@ def test_the_logic_is_what_scripts_call_and_tells_places(panel, volume):
         logic.process(None, MODEL)
 
 
+@pytest.mark.slow
+def test_try_it_makes_a_chest_in_which_nodules_are_found(panel):
+    click(panel.ui.tryButton)
+    process_events_until(lambda: slicer.util.getNodesByClass(TABLE), 300)
+    wait_until_idle()
+    (volume,) = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    assert panel.ui.inputSelector.currentNode() is volume and volume.GetName() == "Made-up chest CT"
+    (table,) = slicer.util.getNodesByClass(TABLE)
+    assert panel.result.node is table and table.GetNumberOfRows() >= 1
+
+
 def test_the_modules_own_tests_pass(panel):
     suite = unittest.TestSuite([sys.modules["DeepDetection"].DeepDetectionTest("runTest")])
     result = unittest.TextTestRunner(stream=io.StringIO()).run(suite)

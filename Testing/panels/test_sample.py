@@ -69,7 +69,7 @@ def test_a_script_downloads_a_file_that_can_be_loaded(
 def test_what_goes_wrong_behind_the_button_is_one_sentence(
     listed: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail() -> None:
+    def fail(tried: sample.Sample) -> None:
         raise WorkerError("The worker ended.")
 
     said: list[str] = []
