@@ -71,6 +71,7 @@ class DeepClassificationLogic(PanelLogic):
         method: str = "gradcam",
         layer: str = "",
         inputVolume: Any | Mapping[str, Any] = None,
+        model: str = "",
     ) -> SceneRun:
         """Line up a heatmap of a class, made as the result was, and return at once; its node is the table.
 
@@ -79,6 +80,7 @@ class DeepClassificationLogic(PanelLogic):
             label: The class.
             method, layer: As of `DeepImagingLib.Options`.
             inputVolume: Where the model takes several images, input names to volume nodes.
+            model: The bundle's folder, where it is in none of the model folders.
 
         Raises:
             InputError: The image was removed, or the result doesn't tell its model.
@@ -88,7 +90,7 @@ class DeepClassificationLogic(PanelLogic):
             raise InputError(_("This result doesn't tell which model made it; run the model again on the image."))
         volume = inputVolume or scene.image_of(table)
         options = {**told["options"], "heatmaps": (label,), "method": method, "layer": layer}
-        return self.start(volume, told["bundle"], table, trust=_trust(told), **options)
+        return self.start(volume, model or told["bundle"], table, trust=_trust(told), **options)
 
     def show(self, outcome: Outcome, reference: Any, output: Any = None) -> Any:
         """Make a table and heatmaps of what a run returned, or add the heatmaps to a table; returns the table node."""
@@ -96,6 +98,10 @@ class DeepClassificationLogic(PanelLogic):
             return scene.show_classes(outcome.result, reference)
         if output.GetScene() is None:
             raise InputError(_("The result was removed before its heatmap was made."))
+        made = outcome.result.provenance
+        if made is not None and made.sha256 != provenanceOf(output).get("sha256", made.sha256):
+            message = _("The model {name} has changed since this result was made; run it again on the image.")
+            raise InputError(message.format(name=made.bundle))
         scene.add_heatmaps(output, outcome.result)
         return output
 

@@ -20,7 +20,7 @@ pytest.importorskip("PySide6", reason="panels need PySide6")
 
 from DeepImagingLib import scene
 from DeepImagingLib.bundles import user_model_folder
-from DeepImagingLib.errors import InputError
+from DeepImagingLib.errors import BundleError, InputError
 from DeepImagingLib.scene import views
 from Testing.bundles.make_bundles import write_spleen_like
 from Testing.bundles.make_classifiers import DENSE, write_classifier, write_endoscopy_like
@@ -243,6 +243,21 @@ def test_the_logic_is_what_scripts_call(panel, picture):
     slicer.mrmlScene.RemoveNode(picture)
     with pytest.raises(InputError, match="removed from the scene"):
         logic.explain(table, "effusion")
+
+
+def test_a_model_from_elsewhere_explains_what_it_said_unless_it_has_changed(panel, picture, tmp_path):
+    logic = sys.modules["DeepClassification"].DeepClassificationLogic()
+    own = write_findings(tmp_path / "own")
+    table = logic.process(picture, str(own))
+    with pytest.raises(BundleError, match="no bundle 'own'"):
+        logic.explain(table, "effusion").result()
+    logic.explain(table, "effusion", model=str(own)).result()
+    (shown,) = scene.shown_heatmaps(table)
+    metadata = own / "configs" / "metadata.json"
+    metadata.write_text(metadata.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match="has changed"):
+        logic.explain(table, "effusion", "occlusion", model=str(own)).result()
+    assert [one.node for one in scene.shown_heatmaps(table)] == [shown.node]
 
 
 def test_the_modules_own_tests_pass(panel):
