@@ -79,22 +79,39 @@ def evaluate(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
 
 
 def _evaluate_classes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: Bundle, told: dict[str, Any]) -> int:
-    from DeepImagingLib.cli import evaluate_classes as classes
+    from DeepImagingLib import run
+    from DeepImagingLib.evaluation.class_cases import pictures, radiographs
+    from DeepImagingLib.evaluation.class_measures import PUBLISHED, measure, published
     from DeepImagingLib.hosts.warm import WarmModels
+    from DeepImagingLib.results import Classification
 
     if parsed.phantoms:
-        cases = classes.radiographs(_seeds(parsed.phantoms), parsed.exposures)
+        cases = radiographs(_seeds(parsed.phantoms), parsed.exposures)
     else:
-        cases = classes.pictures(Path(parsed.data), parsed.list)
-    known = classes.published(bundle.metadata)
-    told |= {classes.PUBLISHED: known} if known else {}
+        cases = pictures(Path(parsed.data), parsed.list)
+    if known := published(bundle.metadata):
+        told |= {PUBLISHED: known}
     options = Options(device=parsed.device, heatmaps=("all",) if parsed.explanations else (), method=parsed.method)
     with ProgressLine(sys.stderr.isatty()) as line:
-        run = classes.runner(bundle, WarmModels(), progress=line, cancel=interrupt)
-        told, written = classes.measure(bundle, _ahead(cases), run, options, Path(parsed.output), told)
+        models = WarmModels()  # the network stays built in between
+
+        def once(image: MetaTensor, options: Options) -> Classification:
+            result = run(bundle, image, options, build=models.build, progress=line, cancel=interrupt)
+            assert isinstance(result, Classification)  # of a classifier
+            return result
+
+        told, written = measure(bundle, _ahead(cases), once, options, Path(parsed.output), told)
     if parsed.json:
         print_json(told)
-        return 0
+    else:
+        _tell_classes(told, written)
+    return 0
+
+
+def _tell_classes(told: dict[str, Any], written: tuple[Path, ...]) -> None:
+    from DeepImagingLib.evaluation.class_measures import PUBLISHED
+
+    known = told.get(PUBLISHED, {})
     print(
         f"{told['images']} images, macro AUROC {_shown(told['macro_auroc'])}, calibration error {_shown(told['ece'])}"
     )
@@ -103,12 +120,12 @@ def _evaluate_classes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: 
         print(f"{label:<24} AUROC {_shown(figures['auroc'])}{beside}, {figures['images']} images")
     if known:
         print(f"Published: {known['source']}, on {known['on']}.")
-    for name, figure in told.get("explanations", {}).get(parsed.method, {}).items():
-        if name != "labels":
-            print(f"{parsed.method}, {name}: {_shown(figure['mean'])} of {figure['heatmaps']} heatmaps")
+    for method, figures in told.get("explanations", {}).items():
+        for name, figure in figures.items():
+            if name != "labels":
+                print(f"{method}, {name}: {_shown(figure['mean'])} of {figure['heatmaps']} heatmaps")
     for path in written:
         print(f"Wrote {path}")
-    return 0
 
 
 def _evaluate_boxes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: Bundle, told: dict[str, Any]) -> int:

@@ -1,6 +1,7 @@
 """How well a model does what it says: measured on cases with a known truth, with intervals, and written as a report.
 
-Of detectors what is imported here; of classifiers `classifying`, `roc`, `calibration` and `truthfulness`.
+Of detectors what is imported here; of classifiers `class_cases`, `class_measures`, `classifying`, `roc`, `calibration`
+and `truthfulness`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""`evaluate` of a classifier: on made radiographs, or on pictures with a table of labels."""
+"""A classifier run on images whose findings are known: what it says of them, and whether its heatmaps point there."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from DeepImagingLib.errors import InputError
+from DeepImagingLib.evaluation.class_cases import Case
+from DeepImagingLib.evaluation.classifying import Explained, summary, write_report
+from DeepImagingLib.evaluation.judged import Judged
+from DeepImagingLib.evaluation.truthfulness import Baseline, deletion, energy, insertion, pointing
+from DeepImagingLib.files import as_image
 from DeepImagingLib.options import Options
+from DeepImagingLib.results import Classification
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
 
     from DeepImagingLib.bundles import Bundle
-    from DeepImagingLib.evaluation.classifying import Explained
-    from DeepImagingLib.hosts.warm import WarmModels
-    from DeepImagingLib.results import Classification
 
     Run = Callable[[MetaTensor, Options], Classification]
 
@@ -29,80 +32,8 @@ TOLERANCE_MM = 15.0
 """How far beside its region a map's maximum may lie."""
 TAKEN_AWAY = 20
 """Steps of the deletion and insertion curves."""
-BOXES = "BBox_List_2017.csv"
 PUBLISHED = "published"
 """Key of the metadata: {"source", "on", "auroc": label → number}, what others measured. No key of MONAI's."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One image and what it shows.
-
-    Attributes:
-        name: Of the image.
-        image: (C, I, J).
-        findings: Names of the labels it shows.
-        regions: Label to (I, J) where that is.
-        subject: Whose image it is.
-        known: Names of all labels that are known to be there or not.
-    """
-
-    name: str
-    image: MetaTensor
-    findings: frozenset[str]
-    regions: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
-    subject: str = ""
-    known: tuple[str, ...] = ()
-
-
-def radiographs(seeds: range, exposures: int = 1) -> Iterator[Case]:
-    """Yield made chest radiographs, as they are displayed: so many of each body, which is one subject.
-
-    Raises:
-        InputError: There is to be less than one of a body.
-    """
-    from DeepImagingLib.phantoms import chest_xray, torso_ct
-    from DeepImagingLib.phantoms.xray_findings import Finding
-
-    if exposures < 1:
-        raise InputError(f"Each phantom needs a radiograph at least; --exposures {exposures} is none.")
-    for seed in seeds:
-        body = torso_ct.draw(seed, chest_xray.BODY_SPACING, chest_xray.BODY_SIZE)
-        for number in range(seed * exposures, (seed + 1) * exposures):
-            images, truth = chest_xray.expose(body, number, photometric="MONOCHROME2")
-            found = frozenset(chest_xray.present(truth))
-            regions = {name: truth.mask(name)[..., 0] for name in found}
-            known = tuple(one.value for one in Finding)
-            yield Case(f"radiograph {number}", images["cxr"], found, regions, f"phantom {seed}", known)
-
-
-def pictures(folder: Path, listed: str | None = None) -> Iterator[Case]:
-    """Yield the pictures that a folder's one table of labels names, with their boxes where there is a list of these.
-
-    Args:
-        folder: With pictures in folders of any depth.
-        listed: Path, from the folder on, of a list of those to take; without one, all are.
-
-    Raises:
-        InputError: There is no table, it doesn't know a picture of the list, or a picture is missing.
-    """
-    from DeepImagingLib.files import read
-    from DeepImagingLib.files.labels import find_pictures, read_boxes, read_labels, read_list
-
-    tables = sorted(path for path in folder.glob("*.csv") if path.name != BOXES)
-    if len(tables) != 1:
-        raise InputError(f"The folder {folder.name!r} has {len(tables)} tables of labels (.csv); leave one in it.")
-    table = read_labels(tables[0])
-    boxes = read_boxes(folder / BOXES) if (folder / BOXES).is_file() else {}
-    names = read_list(folder / listed) if listed else tuple(table.on)
-    table.truth(names, ())  # tells of a picture it doesn't know
-    for name, path in zip(names, find_pictures(folder, names), strict=True):
-        image = read(path)
-        regions: dict[str, npt.NDArray[np.bool_]] = {}
-        for box in boxes.get(name, ()):
-            mask = box.mask((int(image.shape[1]), int(image.shape[2])))
-            regions[box.label] = regions.get(box.label, np.zeros_like(mask)) | mask
-        yield Case(name, image, table.on[name], regions, table.subjects.get(name, ""), table.labels)
 
 
 def published(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,9 +56,6 @@ def measure(
     Raises:
         InputError: No case shows a label of the model, or of labels that exclude each other some aren't known.
     """
-    from DeepImagingLib.evaluation.classifying import summary, write_report
-    from DeepImagingLib.evaluation.judged import Judged
-
     names, truths, subjects, results, explained = [], [], [], [], []
     for case in cases:
         result = run(case.image, replace(options, heatmaps=()))
@@ -184,9 +112,6 @@ def _shows(case: Case, label: str) -> bool:
 
 def _explained(case: Case, labels: Sequence[str], run: Run, options: Options) -> list[Explained]:
     """Return what was measured of the heatmaps of all findings whose place is known."""
-    from DeepImagingLib.evaluation.classifying import Explained
-    from DeepImagingLib.evaluation.truthfulness import Baseline, deletion, energy, insertion, pointing
-
     wanted = tuple(label for label in labels if label in case.regions and case.regions[label].any())
     if not wanted:
         return []
@@ -216,19 +141,4 @@ def _explained(case: Case, labels: Sequence[str], run: Run, options: Options) ->
 
 
 def _like(image: MetaTensor, values: npt.NDArray[np.float64]) -> MetaTensor:
-    from DeepImagingLib.files import as_image
-
     return as_image(values.astype(np.float32), np.asarray(image.affine))
-
-
-def runner(bundle: Bundle, models: WarmModels, **reporting: Any) -> Run:
-    """Return what runs a bundle, which stays built in between."""
-    from DeepImagingLib import run
-    from DeepImagingLib.results import Classification
-
-    def once(image: MetaTensor, options: Options) -> Classification:
-        result = run(bundle, image, options, build=models.build, **reporting)
-        assert isinstance(result, Classification)  # of a classifier
-        return result
-
-    return once
