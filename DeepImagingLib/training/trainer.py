@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 PRECISIONS = ("auto", "full", "half")
 ROW_EVERY = 20  # steps that a row of the curve is the mean of
 MOST_SKIPPED = 100  # steps in a row that may have no finite gradient
+MOST_SKIPPED_IN_HALF = (5, 0.02)  # and a share of all, before "auto" goes on in full precision
 ENOUGH_SUBJECTS = 10  # to draw intervals from
 CLOSING_SECONDS = 5.0  # kept for writing the bundle when a deadline is near
 
@@ -71,7 +72,8 @@ class Trainer:
         average: Decay of the running average of weights that is validated and published; 0 takes the weights as they
             are.
         clip: Largest norm of a gradient.
-        precision: "full", "half" (bfloat16, channels last), or "auto": what is quicker here.
+        precision: "full", "half" (bfloat16, channels last), or "auto": what is quicker here, and full from when half
+            leaves too many gradients that aren't finite, as on some processors it does of a few voxels across.
         checkpoint_seconds: From one checkpoint to the next.
         resume: Go on where an earlier run in `output` was stopped.
         minutes: Time for all of `run`, from which the number of steps follows; None takes `steps`.
@@ -260,6 +262,8 @@ class Trainer:
             if self.frozen:
                 self._freeze(course.pace.position(course.step) < self.frozen * self.steps)
             skipped_in_a_row = 0 if self._step(batches) else skipped_in_a_row + 1
+            if self._half_fails:
+                course.half, skipped_in_a_row = False, 0
             if skipped_in_a_row >= MOST_SKIPPED:
                 raise DeepImagingError(
                     f"The gradient was not finite for {MOST_SKIPPED} steps; lower the recipe's learning rate."
@@ -289,6 +293,11 @@ class Trainer:
         new = set(self.course.earlier.get("began_with", {}).get("new", ()))
         for name, weight in self.network.named_parameters():
             weight.requires_grad_(not (frozen and new) or name in new)
+
+    @property
+    def _half_fails(self) -> bool:
+        course, (few, share) = self.course, MOST_SKIPPED_IN_HALF
+        return course.half and self.precision == "auto" and course.skipped > max(few, share * course.step)
 
     @property
     def _is_over(self) -> bool:

@@ -297,6 +297,16 @@ class TestEnding:
         assert trainer.course.skipped == 12
         assert same(trainer.network.state_dict(), before)
 
+    def test_where_half_precision_leaves_no_finite_gradients_it_goes_on_in_full(
+        self, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("DeepImagingLib.training.trainer.half_pays", lambda *_: True)
+        trainer = make_trainer(recipe, tmp_path / "bundle")
+        trainer.precision, loss = "auto", trainer.loss
+        trainer.loss = lambda logits, label: loss(logits, label) * (torch.nan if trainer.course.half else 1)
+        trainer.run()
+        assert (trainer.course.skipped, trainer.course.step, trainer.course.half) == (6, 12, False)
+
     def test_a_run_in_which_no_gradient_is_finite_is_given_up(
         self, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
