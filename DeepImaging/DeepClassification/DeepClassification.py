@@ -80,7 +80,7 @@ class DeepClassificationLogic(PanelLogic):
             label: The class.
             method, layer: As of `DeepImagingLib.Options`.
             inputVolume: Where the model takes several images, input names to volume nodes.
-            model: The bundle's folder, where it is in none of the model folders.
+            model: The bundle's folder, where it is in none of the model folders, which is where the panel looks.
 
         Raises:
             InputError: The image was removed, or the result doesn't tell its model.
@@ -98,10 +98,6 @@ class DeepClassificationLogic(PanelLogic):
             return scene.show_classes(outcome.result, reference)
         if output.GetScene() is None:
             raise InputError(_("The result was removed before its heatmap was made."))
-        made = outcome.result.provenance
-        if made is not None and made.sha256 != provenanceOf(output).get("sha256", made.sha256):
-            message = _("The model {name} has changed since this result was made; run it again on the image.")
-            raise InputError(message.format(name=made.bundle))
         scene.add_heatmaps(output, outcome.result)
         return output
 
@@ -187,6 +183,7 @@ class DeepClassificationWidget(PanelWidget):
             self._layers[model] = handle.result()
             self._offerLayers()
         elif handle.done:
+            self._layers.pop(model, None)  # it may be found another time
             log.info("The layers of a model could not be told: %s", handle.error)
 
 

@@ -42,6 +42,7 @@ class ModelSection:
         self._chosen = chosen
         self._entries: list[Entry] = []
         self._reading: set[Path] = set()
+        self._sound: dict[str, bool] = {}
         ui.modelSelector.connect("activated(int)", lambda index: self._chosen(self._entries[index].name))
         ui.trustButton.connect("clicked()", self._trust)
         ui.modelCardButton.connect("toggled(bool)", self._unfold)
@@ -58,6 +59,7 @@ class ModelSection:
     def reload(self) -> None:
         """Look again at which models there are."""
         self._entries = entries(self._task)
+        self._sound.clear()
         titles = [entry.title for entry in self._entries]
         self._ui.modelSelector.clear()
         for entry in self._entries:
@@ -68,6 +70,14 @@ class ModelSection:
     def names(self) -> list[str]:
         """Return the names of the models in the list."""
         return [entry.name for entry in self._entries]
+
+    def isSound(self, name: str) -> bool:
+        """Tell whether a model is in the list and whole."""
+        if name not in self._sound:
+            found = next((entry for entry in self._entries if entry.name == name), None)
+            standing = card(found, trusted(), _digest).standing if found else Standing.BROKEN
+            self._sound[name] = standing is not Standing.BROKEN
+        return self._sound[name]
 
     def select(self, name: str) -> None:
         """Show a model; none where there is none of that name."""

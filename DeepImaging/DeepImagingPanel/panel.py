@@ -187,7 +187,7 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         complete = all(volume is not None for volume in volumes.values())
         modality = self.models.card.modality if self.models.card else ""
         self._sayInput(fitness.doubt(volumes, modality) if complete and not reason else "")
-        self.ui.tryButton.visible = not any(volumes.values()) and self.tried.model in self.models.names()
+        self.ui.tryButton.visible = not any(volumes.values()) and self.models.isSound(self.tried.model)
         self.ui.tryButton.toolTip = _("Make an image of no real person and run the shipped model on it.")
         if self.install.needed:
             self.ui.tryButton.toolTip = asPlain(reason)

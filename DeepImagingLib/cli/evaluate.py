@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -64,6 +65,8 @@ def evaluate(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
         raise InputError("Say what to evaluate on: either --data DIR or --phantoms FIRST:LAST.")
     if parsed.list and not parsed.data:
         raise InputError("--list takes some of a folder's pictures; name the folder with --data.")
+    if parsed.exposures < 1:
+        raise InputError(f"--exposures says how many radiographs to take of each phantom; {parsed.exposures} is none.")
     bundle = load_bundle(parsed.model, parsed.trust)
     if parsed.exposures != 1 and not (parsed.phantoms and bundle.classifies):
         raise InputError("--exposures are radiographs of --phantoms, for a classifier; leave it out.")
@@ -87,12 +90,13 @@ def _evaluate_classes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: 
 
     if parsed.phantoms:
         cases = radiographs(_seeds(parsed.phantoms), parsed.exposures)
+        told["on"] += f", {parsed.exposures} radiographs of each" if parsed.exposures > 1 else ""
     else:
         cases = pictures(Path(parsed.data), parsed.list)
     if known := published(bundle.metadata):
         told |= {PUBLISHED: known}
     options = Options(device=parsed.device, heatmaps=("all",) if parsed.explanations else (), method=parsed.method)
-    with ProgressLine(sys.stderr.isatty()) as line:
+    with ProgressLine(sys.stderr.isatty()) as line, closing(_ahead(cases)) as ahead:
         models = WarmModels()  # the network stays built in between
 
         def once(image: MetaTensor, options: Options) -> Classification:
@@ -100,7 +104,7 @@ def _evaluate_classes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: 
             assert isinstance(result, Classification)  # of a classifier
             return result
 
-        told, written = measure(bundle, _ahead(cases), once, options, Path(parsed.output), told)
+        told, written = measure(bundle, ahead, once, options, Path(parsed.output), told)
     if parsed.json:
         print_json(told)
     else:
@@ -137,8 +141,8 @@ def _evaluate_boxes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: Bu
     options, hit = Options(device=parsed.device), Hit(parsed.hit)
     scans: list[Scan] = []
     threshold = 0.0
-    with ProgressLine(sys.stderr.isatty()) as line:
-        for name, image, lesions in _ahead(cases):
+    with ProgressLine(sys.stderr.isatty()) as line, closing(_ahead(cases)) as ahead:
+        for name, image, lesions in ahead:
             found = run(bundle, image, options, progress=line, cancel=interrupt)
             assert isinstance(found, Detections)  # of a detector
             scans.append(_scan(name, found, lesions))
@@ -163,8 +167,8 @@ def _evaluate_boxes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: Bu
     return 0
 
 
-def _ahead(items: Iterator[T]) -> Iterator[T]:
-    """Yield each item while the next one is drawn or read already, which takes about as long as a run."""
+def _ahead(items: Iterator[T]) -> Generator[T, None, None]:
+    """Yield each item while another thread draws or reads the next one, which takes about as long as a run."""
     from concurrent.futures import ThreadPoolExecutor
 
     end = object()

@@ -42,14 +42,13 @@ class Case:
 def radiographs(seeds: range, exposures: int = 1) -> Iterator[Case]:
     """Yield made chest radiographs, as they are displayed: so many of each body, which is one subject.
 
-    Raises:
-        InputError: There is to be less than one of a body.
+    Args:
+        seeds: Of the bodies.
+        exposures: Of each body; number e of body b has the seed b · exposures + e, as those to train on.
     """
     from DeepImagingLib.phantoms import chest_xray, torso_ct
     from DeepImagingLib.phantoms.xray_findings import Finding
 
-    if exposures < 1:
-        raise InputError(f"Each phantom needs a radiograph at least; --exposures {exposures} is none.")
     for seed in seeds:
         body = torso_ct.draw(seed, chest_xray.BODY_SPACING, chest_xray.BODY_SIZE)
         for number in range(seed * exposures, (seed + 1) * exposures):

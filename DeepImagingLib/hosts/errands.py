@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from DeepImagingLib.hosts.job import Context
 
 FIELD_OF_VIEW_MM = (420.0, 320.0, 420.0)
-UNSEEN = 1_000_000
-"""Seed from which on no shipped model has seen a phantom."""
+UNSEEN = 1_000_900
+"""Seed of phantoms that no shipped model was trained or chosen on."""
 
 
 @dataclass(frozen=True)

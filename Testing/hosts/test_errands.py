@@ -8,9 +8,10 @@ import pytest
 from DeepImagingLib.bundles import list_bundles
 from DeepImagingLib.bundles.fingerprint import fingerprint
 from DeepImagingLib.errors import BundleError, CancelledError
-from DeepImagingLib.hosts.errands import AddModel, Fingerprint, MakePhantom, MakeRadiograph
+from DeepImagingLib.hosts.errands import AddModel, Fingerprint, MakeChest, MakePhantom, MakeRadiograph
 from DeepImagingLib.hosts.job import Context
 from DeepImagingLib.hosts.warm import WarmModels
+from DeepImagingLib.phantoms import chest_xray, lung_nodules
 from Testing.bundles import make_bundles as make
 
 
@@ -22,12 +23,18 @@ def test_a_phantom_is_the_same_wherever_it_is_made(in_process, worker):
 
 
 def test_a_radiograph_lies_as_slicer_lays_a_picture(in_process):
-    made = in_process.submit(MakeRadiograph(findings=("effusion",))).result()
-    assert (made.array.shape, made.array.dtype) == ((1, 512, 512), np.int16)
-    assert np.allclose(np.sign(np.diag(made.affine)), (-1, -1, 1, 1))
-    low, high = np.percentile(made.array, (1, 99))
-    corners, middle = made.array[0, :40, :40].mean(), made.array[0, 200:300, 230:280].mean()
-    assert low < corners < middle <= high  # air is dark, the spine bright
+    errand = MakeRadiograph(findings=("effusion",))
+    made = in_process.submit(errand).result()
+    meant = chest_xray.sample(errand.seed, findings=["effusion"], photometric="MONOCHROME2")[0]["cxr"]
+    assert made.array.dtype == np.int16 and np.array_equal(made.array, meant.numpy()[0].T[None])
+    assert np.array_equal(made.affine, meant.affine)
+
+
+@pytest.mark.slow
+def test_a_chest_lies_as_it_was_made(in_process):
+    made = in_process.submit(MakeChest()).result()
+    meant = lung_nodules.sample(MakeChest().seed)[0]["ct"]
+    assert np.array_equal(made.array, np.rint(meant.numpy()[0]).T) and np.array_equal(made.affine, meant.affine)
 
 
 def test_a_model_is_added_in_the_worker_and_found_here(worker, tmp_path, monkeypatch):

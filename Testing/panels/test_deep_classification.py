@@ -30,7 +30,7 @@ from Testing.panels.standins import click, install, load_module, process_events_
 install()
 import slicer
 
-from DeepImagingPanel import runner
+from DeepImagingPanel import runner, sample
 
 MODULE = Path(__file__).parents[2] / "DeepImaging" / "DeepClassification" / "DeepClassification.py"
 GREY, COLOUR = "findings", "scope"
@@ -255,9 +255,33 @@ def test_a_model_from_elsewhere_explains_what_it_said_unless_it_has_changed(pane
     (shown,) = scene.shown_heatmaps(table)
     metadata = own / "configs" / "metadata.json"
     metadata.write_text(metadata.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    with pytest.raises(InputError, match="has changed"):
+    with pytest.raises(InputError, match="was changed"):
         logic.explain(table, "effusion", "occlusion", model=str(own)).result()
     assert [one.node for one in scene.shown_heatmaps(table)] == [shown.node]
+
+
+def test_try_it_is_offered_where_the_model_is_whole(panel):
+    folder = write_findings(user_model_folder() / sample.RADIOGRAPH.model)
+    panel.models.reload()
+    panel.refresh()
+    assert not panel.ui.tryButton.isHidden()
+    shutil.rmtree(folder / "models")
+    panel.models.reload()
+    panel.refresh()
+    assert panel.ui.tryButton.isHidden()
+
+
+@pytest.mark.slow
+def test_try_it_makes_an_x_ray_and_classifies_it(panel):
+    write_findings(user_model_folder() / sample.RADIOGRAPH.model)
+    panel.models.reload()
+    panel.refresh()
+    click(panel.ui.tryButton)
+    process_events_until(lambda: panel.result.node is not None, 120)
+    wait_until_idle()
+    (volume,) = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    assert panel.ui.inputSelector.currentNode() is volume and volume.GetName() == "Made-up chest X-ray"
+    assert scene.classification_of(panel.result.node).labels == LABELS
 
 
 def test_the_modules_own_tests_pass(panel):
