@@ -17,6 +17,7 @@ from DeepImagingLib.phantoms.xray_devices import devices, side_letter
 from DeepImagingLib.phantoms.xray_display import show, shutters
 from DeepImagingLib.phantoms.xray_findings import (
     LUNGS,
+    OUTSIDE,
     Chest,
     Finding,
     add_consolidation,
@@ -146,11 +147,12 @@ def expose(
     negative = negative if photometric is None else photometric == "MONOCHROME1"
     chest = _chest(body, field_of_view[1], from_front and supine, streams[1])
     beam = _aim(chest, from_front, spacing[0], field_of_view, streams[2])
-    _put_in(chest, beam, _wanted(findings, streams[3]))
-    integral = _integrate(chest, beam, streams[4])
+    wanted = _wanted(findings, streams[3])
+    _put_in(chest, beam, wanted)
+    integral = _integrate(chest, beam, Finding.NODULE in wanted, streams[4])
     open_ = shutters(beam, streams[5])
     measured = detect(integral, beam.pixel_mm, streams[5])
-    shown = show(measured, integral > 0.3, open_, beam.pixel_mm, streams[5])
+    shown = show(measured, integral > OUTSIDE, open_, beam.pixel_mm, streams[5])
     bits = int(streams[5].choice((8, 10, 12, 14)))
     stored = np.rint(shown * (2**bits - 1)).astype(np.float32)
     if negative:
@@ -256,13 +258,11 @@ def _put_in(chest: Chest, beam: Beam, wanted: set[Finding]) -> None:
         for organ in LUNGS if rng.random() < 0.3 else (chest.a_side(),):
             add_effusion(chest, organ)
     if Finding.CONSOLIDATION in wanted:
-        add_consolidation(chest)
-    if Finding.NODULE in wanted:
-        add_nodules(chest, beam)
+        add_consolidation(chest, beam)
 
 
-def _integrate(chest: Chest, beam: Beam, rng: np.random.Generator) -> Field:
-    """Return the (I, J) line integrals of attenuation through patient and devices."""
+def _integrate(chest: Chest, beam: Beam, with_nodules: bool, rng: np.random.Generator) -> Field:
+    """Return the (I, J) line integrals of attenuation through patient and devices; nodules come last, where seen."""
     kev, lung_density = rng.uniform(60, 78), rng.uniform(0.2, 0.3) + 0.08 * chest.supine
     soft, metal = linear("soft", 1.05, kev), linear("metal", 4.5, kev)
     values = attenuation(kev, lung_density)[chest.materials]
@@ -272,13 +272,13 @@ def _integrate(chest: Chest, beam: Beam, rng: np.random.Generator) -> Field:
     total = beam.integrate(values, edged, chest.volume)
     aired = soft - linear("soft", lung_density, kev)
     total += aired * _branches(chest, beam, rng)
-    for thickness in chest.nodules:
-        total += aired * rng.uniform(0.5, 1.2) * thickness
     if not chest.supine and rng.random() < 0.45:
         total += linear("fat", 1.0, kev) * _breasts(chest, beam, rng)
     total += metal * devices(chest, beam)
     if rng.random() < 0.7:
         total += rng.uniform(1, 5) * side_letter(chest, beam)
+    if with_nodules:
+        total += add_nodules(chest, beam, total, aired)
     return np.maximum(total, 0)
 
 

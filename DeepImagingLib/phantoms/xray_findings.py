@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum, unique
 
 import numpy as np
+import numpy.typing as npt
 from scipy.ndimage import affine_transform, binary_erosion, distance_transform_edt
 
 from DeepImagingLib.phantoms.radiograph import Beam, Points, Volume
@@ -14,6 +15,16 @@ from DeepImagingLib.phantoms.torso import Bytes, Material, Organ
 
 M = Material
 LUNGS = (Organ.RIGHT_LUNG, Organ.LEFT_LUNG)
+
+TRIES = 40
+OUTSIDE = 0.3
+"""Line integral of attenuation below which a ray passes no patient."""
+DARK = 45
+"""Percentile of the patient's line integrals, from the darkest on, above which nobody looks for nodules."""
+CLEAR_SHARE = 0.45
+"""How much of its way through the patient a ray takes through lung beside heart and diaphragm."""
+CLEAR = 1.2
+"""How many standard deviations of what is around it a nodule has to add, on average, to be seen."""
 
 
 @unique
@@ -168,11 +179,17 @@ def add_effusion(chest: Chest, organ: Organ) -> None:
     chest.add(Finding.EFFUSION, fluid, M.EFFUSION)
 
 
-def add_consolidation(chest: Chest) -> None:
-    """One to three patches of lung without air, bounded by the pleura and now and then by a straight fissure."""
+def add_consolidation(chest: Chest, beam: Beam) -> None:
+    """One to three patches of lung without air, bounded by the pleura and now and then by a straight fissure.
+
+    Their middles project onto lung, not onto heart or diaphragm, behind which a reader sees little.
+    """
+    through_lung, through_body = (beam.project(m, chest.volume) for m in (chest.lung(), chest.materials != M.AIR))
+    clear = through_lung > CLEAR_SHARE * through_body
     for _ in range(int(chest.rng.integers(1, 4))):
         lung = chest.lung(chest.a_side()) & np.isin(chest.materials, (M.LUNG, M.LUNG_VESSEL))
         points = chest.volume.points(lung)
+        points = points[_shown_in(clear, beam, points)]
         if not len(points):
             continue
         center = points[int(chest.rng.integers(len(points)))]
@@ -186,15 +203,65 @@ def add_consolidation(chest: Chest) -> None:
         chest.add(Finding.CONSOLIDATION, patch, M.CONSOLIDATION)
 
 
-def add_nodules(chest: Chest, beam: Beam) -> None:
-    """One to four balls of 8 to 30 mm in aired lung, drawn finer than voxels."""
-    aired = chest.lung() & (chest.materials == M.LUNG)
-    points = chest.volume.points(aired)
-    u, v = (np.abs(p) for p in beam.place(points))
-    points = points[(u < abs(beam.u[0]) - 25) & (v < abs(beam.v[0]) - 25)]
-    for _ in range(int(chest.rng.integers(1, 5)) if len(points) else 0):
+def _shown_in(film: Mask, beam: Beam, points: Points) -> npt.NDArray[np.bool_]:
+    """Return which of (N, 3) points lie in a part of the (I, J) film."""
+    u, v = beam.place(points)
+    i, j = (np.rint((axis[0] - at) / beam.pixel_mm).astype(int) for axis, at in ((beam.u, u), (beam.v, v)))
+    on = (i >= 0) & (i < film.shape[0]) & (j >= 0) & (j < film.shape[1])
+    on[on] = film[i[on], j[on]]
+    return on
+
+
+def add_nodules(chest: Chest, beam: Beam, ground: Field, per_mm: float) -> Field:
+    """Put in one to four balls of 8 to 30 mm in aired lung, where a reader could see them.
+
+    Args:
+        chest: Gets them.
+        beam: They are drawn finer than voxels.
+        ground: (I, J) line integrals of attenuation without them.
+        per_mm: What a millimetre of them adds.
+
+    Returns:
+        (I, J) what they add; nothing where none can be seen.
+    """
+    points = chest.volume.points(chest.lung() & (chest.materials == M.LUNG))
+    u, v = beam.place(points)
+    points = points[(np.abs(u) < abs(beam.u[0]) - 25) & (np.abs(v) < abs(beam.v[0]) - 25)]
+    added = np.zeros_like(ground)
+    count = int(chest.rng.integers(1, 5))
+    for _ in range(TRIES if len(points) else 0):
+        if len(chest.nodules) == count:
+            break
         center = points[int(chest.rng.integers(len(points)))]
-        chest.nodules.append(_lumpy_ball(center, chest.between(4, 15), beam, chest.rng))
+        ball = _lumpy_ball(center, chest.between(4, 15), beam, chest.rng)
+        shadow = np.asarray(per_mm * chest.between(0.5, 1.2) * ball, np.float32)
+        if stands_out(shadow, ground):
+            chest.nodules.append(ball)
+            added += shadow
+    return added
+
+
+def stands_out(shadow: Field, ground: Field) -> bool:
+    """Tell whether a shadow would be seen: the film isn't white there, and what else varies around it varies less.
+
+    Args:
+        shadow: (I, J) what it adds to the line integrals of attenuation.
+        ground: (I, J) what is there without it.
+    """
+    rows, columns = (np.flatnonzero(shadow.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return False
+    wide, high = len(rows) // 2 + 1, len(columns) // 2 + 1
+    near = np.s_[max(0, rows[0] - wide) : rows[-1] + wide + 1, max(0, columns[0] - high) : columns[-1] + high + 1]
+    inside = shadow[near] > 0
+    body = ground[ground > OUTSIDE]
+    if ground[near][inside].mean() > np.percentile(body, DARK):
+        return False
+    i, j = np.indices(inside.shape)
+    slope = np.stack([np.ones(inside.size), i.ravel(), j.ravel()], axis=1)
+    values = ground[near].ravel()
+    rest = values - slope @ np.linalg.lstsq(slope, values, rcond=None)[0]
+    return bool(shadow[near][inside].mean() > CLEAR * rest.std())
 
 
 def _lumpy_ball(center: Points, radius: float, beam: Beam, rng: np.random.Generator) -> Field:

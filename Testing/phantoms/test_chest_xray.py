@@ -14,6 +14,7 @@ from DeepImagingLib.files.read import read
 from DeepImagingLib.phantoms import chest_xray, torso_ct
 from DeepImagingLib.phantoms.radiograph import Beam, Volume, linear
 from DeepImagingLib.phantoms.torso import Material, Organ
+from DeepImagingLib.phantoms.xray_findings import stands_out
 from DeepImagingLib.results import Segmentation
 
 SPACING, SIZE = (1.6, 1.6), (400.0, 400.0)
@@ -224,6 +225,39 @@ class TestFindings:
         without, _ = shot(seed, ())
         where = region(truth, name)
         assert np.median(filled[where] - without[where]) > 0
+
+
+class TestVisibility:
+    @pytest.fixture
+    def ground(self) -> np.ndarray:
+        """Lung on the left and abdomen on the right of a patient, with air around."""
+        ground = np.zeros((120, 120), np.float32)
+        ground[10:110, 10:110], ground[60:110, 10:110] = 2.0, 5.0
+        return ground
+
+    @staticmethod
+    def disc(i: int) -> np.ndarray:
+        return np.where(np.hypot(*(np.indices((120, 120)) - [[[i]], [[60]]])) < 6, np.float32(0.3), np.float32(0))
+
+    def test_a_nodule_over_lung_is_seen_and_one_over_the_abdomen_is_not(self, ground: np.ndarray) -> None:
+        assert stands_out(self.disc(35), ground) and not stands_out(self.disc(85), ground)
+
+    def test_one_among_as_much_else_is_not_seen(self, ground: np.ndarray) -> None:
+        noise = np.random.default_rng(0).normal(0, 0.5, ground.shape).astype(np.float32)
+        assert not stands_out(self.disc(35), ground + noise)
+
+    def test_what_brightens_evenly_hides_none(self, ground: np.ndarray) -> None:
+        slope = np.linspace(0, 1, 120, dtype=np.float32)[None]
+        assert stands_out(self.disc(35), ground + slope)
+
+    def test_none_is_not_seen(self, ground: np.ndarray) -> None:
+        assert not stands_out(np.zeros_like(ground), ground)
+
+    def test_consolidation_begins_beside_heart_and_diaphragm(self) -> None:
+        for seed in SEEDS:
+            _, truth = shot(seed, ("consolidation",))
+            lungs = region(truth, "right lung") | region(truth, "left lung")
+            assert (region(truth, "consolidation") & lungs & ~region(truth, "heart")).any()
 
 
 class TestErrors:
