@@ -19,6 +19,7 @@ from DeepImagingLib.training.outliers import RandOutlierd
 from DeepImagingLib.training.phantom_patches import PhantomCases, PhantomPatches
 from DeepImagingLib.training.radiographs import Radiographs
 from DeepImagingLib.training.recipe import Recipe, load_recipe
+from DeepImagingLib.training.region_labels import RegionBCELoss, RegionsInLabeld
 from DeepImagingLib.training.scans import Scans
 from DeepImagingLib.training.stages import CoarseStage, EarlierWeights, TorchvisionWeights
 from DeepImagingLib.training.trainer import Trainer
@@ -45,6 +46,8 @@ __all__ = [
     "RandOutlierd",
     "Radiographs",
     "Recipe",
+    "RegionBCELoss",
+    "RegionsInLabeld",
     "Scans",
     "Shuffled",
     "TorchvisionWeights",

@@ -75,6 +75,7 @@ class Radiographs(Dataset[Item]):
         side_mm: Size of the detector.
         cache: Folder that keeps them for other runs; without one, nothing is stored.
         transform: What MONAI's transforms make of {"image": (1, I, J) from 0 to 1, "label": (labels,) of 0 and 1}.
+        with_regions: Items have "region" as well, (findings, I, J) of 0 and 1: where each is.
 
     Raises:
         InputError: Some seeds are kept for tests and others aren't, or the size can't be used.
@@ -89,6 +90,7 @@ class Radiographs(Dataset[Item]):
         side_mm: float = 420.0,
         cache: str | None = None,
         transform: Callable[[Item], Item] | None = None,
+        with_regions: bool = False,
     ) -> None:
         if first < 0 or bodies < 1 or exposures < 1:
             raise InputError(f"Bodies have seeds from 0, and there has to be one; got {bodies} from {first}.")
@@ -101,7 +103,7 @@ class Radiographs(Dataset[Item]):
             raise InputError(f"The size has to be a multiple of {COARSE} pixels from {2 * COARSE} on, not {size}.")
         self.seeds, self.exposures, self.transform = range(first, first + bodies), exposures, transform
         self._series = Series(size, float(side_mm), exposures)
-        self._cache = cache
+        self._cache, self._with_regions = cache, with_regions
         self._drawn: list[Arrays] = []
 
     def __len__(self) -> int:
@@ -115,11 +117,15 @@ class Radiographs(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         """Return a radiograph."""
-        there = [bool(region.any()) for region in self.regions(index)]
+        regions = self.regions(index)
+        there = [bool(region.any()) for region in regions]
         item = {
             "image": torch.from_numpy(self._of(index, "images").astype(np.float32) / 255)[None],
             "label": torch.tensor([*there, not any(there)], dtype=torch.float32),
         }
+        if self._with_regions:
+            fine = regions.repeat(COARSE, axis=1).repeat(COARSE, axis=2)
+            item["region"] = torch.from_numpy(fine.astype(np.float32))
         return self.transform(item) if self.transform else item
 
     def regions(self, index: int) -> npt.NDArray[np.bool_]:

@@ -94,7 +94,7 @@ def trained(recipe: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="module")
 def radiographs(cache: Path) -> Radiographs:
     """Four of one body."""
-    return Radiographs(first=3, bodies=1, exposures=4, size=SIZE, cache=str(cache))
+    return Radiographs(first=3, bodies=1, exposures=4, size=SIZE, cache=str(cache), with_regions=True)
 
 
 class TestTheBundle:
@@ -158,6 +158,7 @@ class TestRadiographs:
             assert [name for name, there in zip(LABELS, item["label"]) if there] == list(present or ["no finding"])
             shot = images["cxr"].numpy() / (2 ** images["cxr"].meta["bits"] - 1)
             assert np.abs(item["image"].numpy() - shot).max() < 0.003
+            assert np.array_equal(item["region"], np.kron(regions, np.ones((1, 4, 4))))
             for name, region in zip(FINDINGS, regions):
                 fine = truth.mask(name)[..., 0]
                 assert not (fine & ~np.kron(region, np.ones((4, 4), bool))).any()
