@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import Orientation, Spacing
 
 from DeepImagingLib import run
+from DeepImagingLib.bundles.find import find_bundle
 from DeepImagingLib.cli import main
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.files import read
@@ -19,6 +20,7 @@ from DeepImagingLib.phantoms import torso_ct
 from DeepImagingLib.results import Segmentation
 
 MODEL = "torso_ct_segmentation"
+FINDINGS = "chest_xray_findings_small"
 
 
 class TestReading:
@@ -85,6 +87,15 @@ class TestSides:
 
     def test_three_slices_are_enough_to_run(self, real_scans: Path) -> None:
         assert run(MODEL, real_scans / "ct_3slice_dicom").layers.shape[1:] == (512, 512, 3)
+
+
+class TestRadiographs:
+    def test_those_of_patients_are_like_what_the_classifier_knows(self, real_scans: Path) -> None:
+        if not any(Path(find_bundle(FINDINGS)).glob("models/*.pt")):
+            pytest.skip(f"{FINDINGS} has no weights yet")
+        paths = sorted(real_scans.glob("cxr_*.png")) + sorted(real_scans.glob("cxr_*/*.png"))
+        assert len(paths) == 5
+        assert [path.name for path in paths if run(FINDINGS, read(path)).is_unlike] == []
 
 
 @pytest.mark.slow

@@ -2,7 +2,8 @@
 
     python Testing/panels/screenshots.py --output DIR [--resources]
 
-Each state in light and dark and in three widths, from a real run of the shipped model in the worker. `--resources`
+Each state in light and dark and in three widths, from real runs of the shipped models in the worker; what slice by
+slice and an unlike image look like is shown with numbers made by hand. `--resources`
 writes those that the README shows to Resources/Screenshots. Needs slicer-core and PySide6.
 """
 
@@ -43,10 +44,7 @@ def main() -> None:
         os.environ["DEEPIMAGING_MODELS"] = str(Path(folder) / "models")  # trainings lie beside it
         panel = open_panel()
         for state in states(panel, given.output / VIEWS):
-            for width in WIDTHS:
-                for dark in (False, True):
-                    name = f"{state}_{width}{'_dark' if dark else ''}.png"
-                    render(panel, given.output / name, width, dark)
+            draw_widths(panel, given.output, state)
         draw_detection(given.output)
         draw_classification(given.output)
         draw_training(given.output)
@@ -64,82 +62,79 @@ def open_panel(name: str = "DeepSegmentation") -> Any:
 
 
 def draw_detection(output: Path) -> None:
-    """Draw the Deep Detection panel, and what it puts into the views, on a torso with findings made by hand."""
-    import numpy as np
+    """Draw the Deep Detection panel on a made-up chest, with the organs of the shipped model to tell places by."""
     import slicer
 
     from DeepImagingLib import run, scene
-    from DeepImagingPanel import sample
-    from Testing.boxes import detections, provenance
+    from DeepImagingPanel import runner, sample
 
     slicer.mrmlScene.Clear(0)
     panel = open_panel("DeepDetection")
     render(panel, output / "detection_empty_420.png", 420, False)
-    volume = sample.makeVolume()[0]
-    voxels = scene.voxels(volume)
-    shape = voxels.array.shape[::-1]
-    middles = np.array([(0.3, 0.5, 0.75), (0.68, 0.5, 0.7), (0.33, 0.6, 0.8), (0.3, 0.45, 0.65)]) * shape
-    boxes = [(tuple(map(float, (*(at - half), *(at + half)))), score) for at, half, score in
-             zip(middles, (3.0, 2.0, 1.5, 4.0), (0.94, 0.71, 0.56, 0.31))]  # fmt: skip
-    result = detections(boxes, voxels.affine, shape, provenance=provenance("lung_nodule_ct_detection"))
-    anatomy = scene.show(run(sample.TORSO.model, scene.read(volume)), volume, surface=False)
-    table = scene.show_findings(result, volume, anatomy=anatomy)
-    panel.logic.getParameterNode().result = table
-    process_events_until(lambda: panel.result.node is table)
+    volume = sample.makeVolume(sample.CHEST)[0]
+    chosen = panel.logic.getParameterNode()
+    chosen.anatomy = scene.show(run(sample.TORSO.model, scene.read(volume)), volume, surface=False)
+    chosen.model = sample.CHEST.model
+    process_events_until(lambda: panel.ui.applyButton.enabled)
+    click(panel.ui.applyButton)
+    settle(lambda: not runner.current().busy)
     render(panel, output / "detection_found_420.png", 420, False)
     click(panel.result.ui.nextButton)
     click(panel.result.ui.acceptButton)
     click(panel.result.ui.nextButton)
     click(panel.result.ui.rejectButton)
-    for width in WIDTHS:
-        for dark in (False, True):
-            render(panel, output / f"detection_done_{width}{'_dark' if dark else ''}.png", width, dark)
-    scene.write_sheet(table, output / "detection_sheet.png")
+    draw_widths(panel, output, "detection_done")
+    scene.write_sheet(panel.result.node, output / "detection_sheet.png")
 
 
 def draw_classification(output: Path) -> None:
-    """Draw the Deep Classification panel on a made-up X-ray and on a CT, with probabilities made by hand."""
+    """Draw the Deep Classification panel on a made-up X-ray, then in states that this one doesn't bring about."""
     import numpy as np
     import slicer
 
     from DeepImagingLib import scene
     from DeepImagingLib.scene import views
-    from DeepImagingPanel import sample
-    from Testing.classes import classification, heatmap
+    from DeepImagingPanel import runner, sample
+    from Testing.classes import classification
     from Testing.panels.test_deep_classification import write_findings
 
     slicer.mrmlScene.Clear(0)
     views.add_layout(slicer.mrmlScene)
-    write_findings(Path(os.environ["DEEPIMAGING_MODELS"]) / "tiny_classification")
     panel = open_panel("DeepClassification")
+    if not panel.models.isSound(sample.RADIOGRAPH.model):  # until it has weights, one at random takes its place
+        write_findings(Path(os.environ["DEEPIMAGING_MODELS"]) / sample.RADIOGRAPH.model)
+        panel.models.reload()
+        panel.refresh()
     render(panel, output / "classification_empty_420.png", 420, False)
+    click(panel.ui.tryButton)
+    process_events_until(lambda: panel.result.node is not None, 120)
+    settle(lambda: not runner.current().busy)
+    panel.logic.explain(panel.result.node, "effusion").result()
+    settle(lambda: not runner.current().busy)
+    draw_widths(panel, output, "classification_done")
+    scene.write_class_picture(panel.result.node, output / "classification_picture.png")
     volume = sample.makeVolume()[0]
-    voxels = scene.voxels(volume)
-    shape = voxels.array.shape[::-1]
+    shape = scene.voxels(volume).array.shape[::-1]
     labels = ("cardiomegaly", "pleural effusion", "pneumothorax", "pulmonary nodule or mass", "consolidation", "none")
-    parts = {
-        "labels": labels,
-        "probabilities": (0.61, 0.87, 0.02, 0.34, 0.18, 0.05),
-        "thresholds": (0.5, 0.42, 0.3, 0.6, 0.5, 0.5),
-        "uncalibrated": (0.7, 0.95, 0.01, 0.4, 0.2, 0.1),
-        "heatmaps": (heatmap(shape, labels[1]), heatmap(shape, labels[0], "occlusion", sameness=0.8)),
-    }
-    course = (
-        np.exp(-(((np.arange(shape[2])[:, None] - 0.6 * shape[2]) / (0.1 * shape[2])) ** 2)) * parts["probabilities"]
-    )
-    states = {
-        "done": {},
-        "slices": {"slices": course},
-        "unlike": {"unlike": 1.7},
-    }
+    probabilities = np.array((0.61, 0.87, 0.02, 0.34, 0.18, 0.05))
+    along = (np.arange(shape[2])[:, None] - 0.6 * shape[2]) / (0.1 * shape[2])
+    states = {"slices": {"slices": np.exp(-(along**2)) * probabilities}, "unlike": {"unlike": 1.7}}
     for state, further in states.items():
-        table = scene.show_classes(classification(voxels.affine, shape, **{**parts, **further}), volume)
+        made = classification(
+            scene.voxels(volume).affine, shape, labels=labels, probabilities=tuple(probabilities),
+            thresholds=(0.5, 0.42, 0.3, 0.6, 0.5, 0.5), **further,
+        )  # fmt: skip
+        table = scene.show_classes(made, volume)
         panel.logic.getParameterNode().result = table
         process_events_until(lambda table=table: panel.result.node is table)
-        for width in WIDTHS:
-            for dark in (False, True):
-                render(panel, output / f"classification_{state}_{width}{'_dark' if dark else ''}.png", width, dark)
-    scene.write_class_picture(table, output / "classification_picture.png")
+        draw_widths(panel, output, f"classification_{state}")
+
+
+def draw_widths(panel: Any, output: Path, name: str) -> None:
+    """Draw a panel in all widths, light and dark."""
+    for width in WIDTHS:
+        for dark in (False, True):
+            render(panel, output / f"{name}_{width}{'_dark' if dark else ''}.png", width, dark)
 
 
 def draw_training(output: Path) -> None:
@@ -245,7 +240,7 @@ def version_without_torch(name: str, version: Callable[[str], str] = metadata.ve
 
 def settle(condition: Callable[[], bool]) -> None:
     """Wait until a run has ended and the panel shows it."""
-    process_events_until(condition, 60)
+    process_events_until(condition, 300)
     process_events_until(lambda: True)
 
 
