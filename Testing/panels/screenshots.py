@@ -104,6 +104,7 @@ def draw_classification(output: Path) -> None:
     if not panel.models.isSound(sample.RADIOGRAPH.model):  # until it has weights, one at random takes its place
         write_findings(Path(os.environ["DEEPIMAGING_MODELS"]) / sample.RADIOGRAPH.model)
         panel.models.reload()
+        panel.models.select(sample.RADIOGRAPH.model)
         panel.refresh()
     render(panel, output / "classification_empty_420.png", 420, False)
     click(panel.ui.tryButton)
