@@ -125,6 +125,7 @@ class SceneRun:
         self.state = State.DONE
 
     def _fail(self, error: DeepImagingError) -> None:
+        error.__traceback__ = error.__context__ = error.__cause__ = None  # their frames hold voxels
         self.error = error
         self.state = State.CANCELLED if isinstance(error, CancelledError) else State.FAILED
 

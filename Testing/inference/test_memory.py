@@ -83,7 +83,7 @@ class TestUnderALimitOfTheSystem:
         refused, _ = ended["ours"]
         assert refused.error.startswith("MemoryLimitError: The run needs ")
         needed, allowed = (float(number) * UNITS[unit] for number, unit in numbers(refused.error))
-        assert allowed <= 0.6 * SCARCE < needed
+        assert allowed <= 0.65 * SCARCE < needed  # 0.6 of what is free, which may be a little more than was given
         assert refused.peak < SCARCE
 
     def test_it_takes_what_was_planned(self, ended: dict[str, list[Ended]]) -> None:

@@ -29,6 +29,7 @@ from DeepImagingLib.files import Voxels
 from DeepImagingLib.hosts import InProcessHost, State
 from DeepImagingLib.hosts.errands import MakePhantom
 from Testing.bundles import make_bundles as make
+from Testing.hosts.conftest import open_blocks
 from Testing.panels.standins import answering, click, install, load_module, process_events_until, unload_module
 
 install()
@@ -373,6 +374,7 @@ class TestSceneChangesWhileItRuns:
         running.SetOrigin(1, 2, 3)
         wait_until_idle()
         assert not segmentations() and "moved" in panel.ui.messageLabel.text
+        assert not open_blocks()  # the run stays in the list, its voxels don't
 
     def test_the_scene_is_closed(self, panel, running):
         slicer.mrmlScene.Clear(0)
