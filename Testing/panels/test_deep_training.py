@@ -249,6 +249,7 @@ class TestANameThatIsTaken:
         check(panel)
         assert "mean Dice" in panel.ui.resultLabel.text and (output / "models" / "model.pt").is_file()
 
+    @pytest.mark.slow
     def test_by_a_training_that_was_closed_can_be_gone_on_with(self, panel: Any, drawn: list) -> None:
         output = train_for_long(panel)
         runner.current(PURPOSE).close()
@@ -262,6 +263,7 @@ class TestANameThatIsTaken:
         assert (output / "models" / "model.pt").is_file()
         assert "mean Dice" in panel.ui.resultLabel.text, panel.ui.messageLabel.text
 
+    @pytest.mark.slow
     def test_is_not_made_a_model_of_by_a_run_that_fails_at_once(self, panel: Any, drawn: list) -> None:
         output = train_for_long(panel)
         runner.current(PURPOSE).close()
@@ -272,6 +274,7 @@ class TestANameThatIsTaken:
         assert panel.ui.messageLabel.text and not (output / "models").exists()
 
 
+@pytest.mark.slow
 def test_a_panel_that_is_loaded_anew_finds_the_training(panel: Any, drawn: list) -> None:
     train_for_long(panel)
     unload_module("DeepTraining")

@@ -149,6 +149,7 @@ class TestAnatomy:
         assert np.std(ct[organs == Organ.LIVER]) > 3
 
 
+@pytest.mark.slow
 def test_bodies_differ_in_size() -> None:
     bodies = [np.count_nonzero(torso(seed)[1]) for seed in SEEDS]
     assert max(bodies) / min(bodies) > 1.1

@@ -114,7 +114,7 @@ class TestPlaces:
         assert (organs > 0).any(axis=(0, 1)).all()
 
 
-@pytest.mark.parametrize("seed", SEEDS[:3])
+@pytest.mark.parametrize("seed", [SEEDS[0], *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[1:3])])
 class TestChestWall:
     def test_there_are_twelve_pairs_of_ribs(self, seed: int) -> None:
         pieces, count = label(chest(seed)[1] == Organ.RIBS)

@@ -62,6 +62,7 @@ class TestTheBundle:
         mean = told["eval_metrics"]["dice, cases: mean"]
         assert np.mean(spread["cases"][0]) == pytest.approx(mean, abs=2e-3)
 
+    @pytest.mark.slow
     def test_from_scratch_it_learns(self, scans: Path, tmp_path: Path) -> None:
         trainer = drafted("scratch", scans, tmp_path / "out", epochs=60, learning_rate=0.01).begin()
         trainer.run()

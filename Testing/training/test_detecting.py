@@ -86,6 +86,7 @@ class TestTheBundle:
         assert len(stored) < len(weights)
         assert (trained / "models" / "model.pt").stat().st_size < sum(stored.values()) + 500 * len(weights)
 
+    @pytest.mark.slow
     def test_a_run_that_was_stopped_ends_with_the_same_weights(
         self, recipe: Path, trained: Path, tmp_path: Path
     ) -> None:
@@ -118,6 +119,7 @@ class TestTheLoss:
         theirs = detector(image, [{"box": boxes[:, :6], "label": boxes[:, 6].long()}])
         assert ours.item() == pytest.approx(sum(theirs.values()).item(), rel=1e-5)
 
+    @pytest.mark.slow
     def test_it_falls_on_a_patch_that_is_shown_again_and_again(
         self, recipe: Path, tmp_path: Path, bodies: Bodies
     ) -> None:

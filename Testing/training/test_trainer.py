@@ -130,6 +130,7 @@ class TestGoingOn:
                 make_trainer(recipe, tmp_path / "bundle", resume=True, **changed).run()
         make_trainer(recipe, tmp_path / "bundle", resume=True, minutes=5).run()
 
+    @pytest.mark.slow
     def test_patience_counts_as_in_an_unbroken_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         recipe = tiny.write(tmp_path / "recipe", patience=3)
         whole = make_trainer(recipe, tmp_path / "whole")
@@ -202,6 +203,7 @@ class TestACoarseStage:
         told = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))["training"]
         assert told["coarse_stage"]["steps"] == 12
 
+    @pytest.mark.slow
     def test_a_run_cancelled_in_it_goes_on_and_ends_as_an_unbroken_one(
         self, staged: Path, cache: str, tmp_path: Path
     ) -> None:
@@ -215,6 +217,7 @@ class TestACoarseStage:
         make_trainer(staged, tmp_path / "broken", cache=cache, resume=True).run()
         assert same(weights(tmp_path / "broken"), weights(whole))
 
+    @pytest.mark.slow
     def test_a_run_killed_between_the_stages_goes_on(self, staged: Path, cache: str, tmp_path: Path) -> None:
         whole = make_trainer(staged, tmp_path / "bundle", cache=cache).run()
         expected = weights(whole)
