@@ -46,8 +46,9 @@ class RegionsInLabeld(MapTransform):
 class RegionBCELoss(KnownBCELoss):
     """Binary cross-entropy, and how little of a label's class activation map lies where the finding is.
 
-    The map (Zhou et al., CVPR 2016) is made a share of 1 over its cells by a softmax; the loss is minus the logarithm
-    of what lies in the region, so that it says nothing of how high the map is, which is the label's business.
+    What each cell of the map (Zhou et al., CVPR 2016) adds to the label's logit is made a share of 1 by a softmax; the
+    loss is minus the logarithm of what lies in the region. A softmax of the map itself, which is as many times larger
+    as it has cells, has a network find small findings and make hardly anything of them for the label.
 
     Args:
         network: MONAI's DenseNet, whose last layer is linear in the mean of its last maps.
@@ -76,6 +77,6 @@ class RegionBCELoss(KnownBCELoss):
             return loss
         features = torch.relu(self._features[0].float())
         maps = torch.einsum("bchw,lc->blhw", features, self._last[0].weight.float()).flatten(2)
-        shares = maps[shown].log_softmax(dim=-1)
+        shares = (maps[shown] / maps.shape[-1]).log_softmax(dim=-1)
         inside = shares.masked_fill(~within[shown], -torch.inf).logsumexp(dim=-1)
         return loss - self.weight * inside.mean()

@@ -50,15 +50,16 @@ def test_without_regions_it_is_the_cross_entropy_of_what_is_known(network: Dense
     torch.testing.assert_close(RegionBCELoss(network)(logits, target), expected)
 
 
-def test_it_says_how_much_of_the_map_lies_in_the_region(network: DenseNet) -> None:
+def test_it_says_how_much_of_the_logit_lies_in_the_region(network: DenseNet) -> None:
     loss, image = RegionBCELoss(network, weight=1.0), torch.rand(1, 1, 64, 64)
     cells = [(i, j) for i in range(CELLS) for j in range(CELLS)]
     targets = [carried([1.0, 0.0, 0.0], corner(*cell), torch.zeros(64, 64))[None] for cell in cells]
     logits = network(image)
     plain = binary_cross_entropy_with_logits(logits, targets[0][..., 0])
     shares = torch.stack([plain - loss(logits, target) for target in targets]).exp()
-    maps = torch.einsum("bchw,c->bhw", network.features(image).relu(), network.class_layers.out.weight[0])
-    torch.testing.assert_close(shares, maps.flatten().softmax(dim=0))
+    map_ = torch.einsum("bchw,c->bhw", network.features(image).relu(), network.class_layers.out.weight[0]).flatten()
+    torch.testing.assert_close(logits[0, 0], map_.mean() + network.class_layers.out.bias[0])
+    torch.testing.assert_close(shares, (map_ / CELLS**2).softmax(dim=0))
 
 
 def test_it_has_a_network_look_where_the_finding_is(network: DenseNet) -> None:
