@@ -56,15 +56,15 @@ class Calibration:
 
         Args:
             values: As read from JSON.
-            labels: The network's, in the order of its outputs.
+            labels: Those to calibrate, in the order of the outputs; it may tell of others, such as one that isn't shown.
 
         Raises:
-            BundleError: It tells no such thing, or not of these labels.
+            BundleError: It tells no such thing, or not of all these labels.
         """
         try:
             if values["method"] == "temperature":
                 found = cls(_number(values["temperature"], above=0))
-            elif values["method"] == "platt" and set(values["labels"]) == set(labels):
+            elif values["method"] == "platt":
                 pairs = ((name, values["labels"][name]) for name in labels)
                 found = cls(labels={name: (_number(slope), _number(offset)) for name, (slope, offset) in pairs})
             else:
