@@ -56,7 +56,7 @@ class Calibration:
 
         Args:
             values: As read from JSON.
-            labels: Those to calibrate, in the order of the outputs; it may tell of others, such as one that isn't shown.
+            labels: Those to calibrate, in the order of the outputs; it may tell of others, such as one not shown.
 
         Raises:
             BundleError: It tells no such thing, or not of all these labels.

@@ -57,6 +57,12 @@ def test_json_brings_it_back_in_the_order_of_the_network(calibration: Calibratio
         np.testing.assert_allclose(turned.apply([3.0, 1.0]), calibration.apply([1.0, 3.0])[::-1])
 
 
+def test_it_may_tell_of_a_label_that_is_not_shown() -> None:
+    values = PLATT.plain()
+    values["labels"]["chest X-ray"] = [1.0, 0.0]
+    assert Calibration.from_plain(values, LABELS) == PLATT
+
+
 @pytest.mark.parametrize(
     "values",
     [
