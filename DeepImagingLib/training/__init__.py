@@ -12,6 +12,7 @@ from DeepImagingLib.training.classifying import measure_classifier
 from DeepImagingLib.training.detecting import DetectorLoss, GrowingHardness, measure_detector
 from DeepImagingLib.training.draws import Shuffled
 from DeepImagingLib.training.labelled_pictures import LabelledPictures
+from DeepImagingLib.training.leads import RandLeadsd
 from DeepImagingLib.training.losses import KnownBCELoss, PresentDiceCELoss
 from DeepImagingLib.training.lung_patches import LungCases, LungPatches
 from DeepImagingLib.training.old_labels import OldLabelsd
@@ -43,6 +44,7 @@ __all__ = [
     "PhantomPatches",
     "PresentDiceCELoss",
     "RandBoxPatchd",
+    "RandLeadsd",
     "RandOutlierd",
     "Radiographs",
     "Recipe",

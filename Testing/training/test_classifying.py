@@ -21,6 +21,7 @@ from DeepImagingLib.phantoms import chest_xray, torso_ct
 from DeepImagingLib.training import (
     KnownBCELoss,
     Radiographs,
+    RandLeadsd,
     Shuffled,
     Trainer,
     load_recipe,
@@ -290,3 +291,18 @@ class TestOutliers:
         whole = torch.nn.BCEWithLogitsLoss(reduction="none")(logits, target.nan_to_num(0.0))
         assert loss.item() == pytest.approx(whole[~target.isnan()].mean().item())
         assert logits.grad is not None and logits.grad[1, 0] == 0 and (logits.grad != 0).sum() == 3
+
+
+class TestLeads:
+    """A bedside radiograph is crossed by what lies on the patient."""
+
+    def test_they_brighten_a_few_thin_lines(self, radiographs: Radiographs) -> None:
+        laid, item = RandLeadsd("image", prob=1.0).set_random_state(3), radiographs[0]
+        change = laid(item)["image"] - item["image"]
+        assert change.min() >= 0 and change.max() > 0.04
+        assert 0.002 < float((change > 0.02).float().mean()) < 0.2
+
+    def test_the_same_seed_lays_the_same(self, radiographs: Radiographs) -> None:
+        first, second = (RandLeadsd("image", prob=0.5).set_random_state(7) for _ in range(2))
+        for item in (radiographs[n] for n in range(4)):
+            assert torch.equal(first(item)["image"], second(item)["image"])
