@@ -33,6 +33,7 @@ from DeepImagingLib.inference.region import corner, crop, paste
 from DeepImagingLib.options import Options
 from DeepImagingLib.results import Classification, Detections, Provenance, Result, Segmentation
 from DeepImagingLib.tasks import classification, detection, segmentation
+from DeepImagingLib.tasks.borders import follow_borders
 from DeepImagingLib.tasks.calibration import Calibration
 from DeepImagingLib.tasks.groups import add_groups, hide
 from DeepImagingLib.tasks.laterality import laterality_warning
@@ -105,6 +106,8 @@ def _segmented(start: _Start, options: Options, monitor: Monitor) -> Segmentatio
     affine = np.asarray(prepared.reference.affine, dtype=np.float64)
     with monitor.stage("Collecting"):
         layers, segments, exclusive = segmentation.decode(prediction.answer, loaded.labels, loaded.exclusive)
+        if loaded.borders and exclusive:
+            layers = _with_borders(layers[0], start, monitor)[None]
         layers = _whole(layers, prepared, options, loaded)
         sides = laterality_warning(Segmentation(layers, affine, segments, exclusive))
         layers, segments = add_groups(layers, segments, loaded.groups)
@@ -116,6 +119,14 @@ def _segmented(start: _Start, options: Options, monitor: Monitor) -> Segmentatio
     notes = (*loaded.notes, *prepared.notes, *prediction.notes, *([sides] if sides else []))
     provenance = _provenance(loaded, prepared.by_name, options, prediction, monitor.seconds, notes)
     return Segmentation(layers, affine, segments, exclusive, provenance, probability)
+
+
+def _with_borders(labels: npt.NDArray[Any], start: _Start, monitor: Monitor) -> npt.NDArray[Any]:
+    """Return the labels with borders that follow the first channel of the input."""
+    image = next(iter(start.regions.values()))
+    spacing = np.linalg.norm(np.asarray(image.affine)[:3, :3], axis=0)[: labels.ndim]
+    with monitor.aside("Borders"):
+        return follow_borders(labels, image[0].numpy(), start.bundle.borders, spacing, monitor.ask)
 
 
 def _detected(start: _Start, options: Options, monitor: Monitor) -> Detections:

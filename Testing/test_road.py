@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from monai.data import MetaTensor
 from monai.networks.nets import UNet
 
 from DeepImagingLib import Options, run
+from DeepImagingLib.bundles.borders import Border
 from DeepImagingLib.errors import BundleError, InputError
 from DeepImagingLib.files import as_image
 from DeepImagingLib.phantoms import torso_ct
+from DeepImagingLib.tasks.borders import follow_borders
 from Testing.bundles import make_bundles as make
 from Testing.grids import affine
 
@@ -177,6 +180,24 @@ class TestPlaceOfTheAnswer:
         images["T2"] = as_image(array, affine("ARS"))
         with pytest.raises(InputError, match=r"'T2' lie 15 mm apart"):
             run(brats, images)
+
+
+class TestBorders:
+    """Labels that grow into others where the image shows it, if the bundle tells so."""
+
+    RULE: ClassVar = {"labels": ["spleen"], "into": ["background"], "above": 50, "within_mm": 5}
+
+    @pytest.mark.parametrize("roi", [None, ((4, 30), (0, 32), (6, 28))])
+    def test_they_follow_the_image_within_the_region(self, bundle, image, tmp_path: Path, roi) -> None:
+        told = make.change_metadata(make.write_spleen_like(tmp_path / "told"), borders=[self.RULE])
+        options = Options(roi=roi)
+        plain, grown = (run(model, image, options).layers[0] for model in (bundle, told))
+        region = tuple(slice(*span) for span in roi or ((None, None),) * 3)
+        border = Border((1,), (0,), 50, above=True, within_mm=5)
+        expected = plain.copy()
+        expected[region] = follow_borders(plain[region], image[0].numpy()[region], (border,), (2, 2, 2.5), lambda: None)
+        assert 0 < (expected != plain).sum() < plain.size / 2
+        np.testing.assert_array_equal(grown, expected)
 
 
 class TestProvenance:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from DeepImagingLib.bundles import groups as grouping
 from DeepImagingLib.bundles import metadata as told
 from DeepImagingLib.bundles import torchvision_parts
+from DeepImagingLib.bundles.borders import Border, borders
 from DeepImagingLib.bundles.build import Builder, Pipeline, judged_builder
 from DeepImagingLib.bundles.closure import DETECTOR_ROOTS, ROOTS, checkpoint_loaders, close
 from DeepImagingLib.bundles.detector import (
@@ -70,6 +71,7 @@ class Bundle:
             overlap (a threshold), None where that can't be told.
         groups: Name of each group of exclusive labels to the names of its labels.
         hidden: Names of labels and groups that aren't shown by default.
+        borders: Where labels grow into others after the network has decided, as the image shows it.
         notes: Sentences about what was adapted or skipped.
         detector: Key of the detector in the config; "" where the bundle finds no boxes.
         score_threshold: From which score on a box counts as a finding.
@@ -99,6 +101,7 @@ class Bundle:
     exclusive: bool | None = None
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
+    borders: tuple[Border, ...] = ()
     notes: tuple[str, ...] = ()
     detector: str = ""
     score_threshold: float = told.DEFAULT_THRESHOLD
@@ -309,6 +312,7 @@ def _described(root: Path, metadata: dict[str, Any], source: Source, trusted: bo
         exclusive=exclusive,
         groups=groups,
         hidden=grouping.hidden(metadata, [*labels.values(), *groups]),
+        borders=borders(metadata, labels, exclusive),
         notes=tuple(closure.notes),
         detector=detector,
         score_threshold=told.score_threshold(metadata),

@@ -19,7 +19,7 @@ BOTH = ["image", "label"]
 CASES = "$@output_dir + '/training/cases.json'"
 PLACES = "label_cls_indices"
 THRESHOLD = "score_threshold"
-KEPT = ("groups", "hidden", THRESHOLD)
+KEPT = ("groups", "hidden", "borders", THRESHOLD)
 """Keys of the metadata of a bundle that hold for what is trained from it."""
 OUTPUT: Mapping[str, Settings] = {
     SEGMENTATION: {"is_patch_data": True, "format": "segmentation"},
@@ -289,7 +289,10 @@ def metadata(
     names = list(labels.values())[1:] if task == SEGMENTATION else list(labels.values())
     does = f"{task.capitalize()} of {', '.join(names)}"
     kept = {key: base.metadata[key] for key in KEPT if base and key in base.metadata}
-    if base and not all({*labels.values()} >= set(some) for some in base.groups.values()):
+    meant = (
+        [*base.groups.values(), [base.labels[n] for b in base.borders for n in (*b.labels, *b.into)]] if base else []
+    )
+    if not all({*labels.values()} >= set(some) for some in meant):
         kept = {key: value for key, value in kept.items() if key == THRESHOLD}
     value = {"type": "image", "dtype": "float32", "spatial_shape": list(patch)}
     return {
@@ -323,6 +326,12 @@ def metadata(
         "data_split": {split: list(hashes) for split, hashes in splits.items()},
         **kept,
     }
+
+
+def _meant(base: Bundle) -> set[str]:
+    """Return the labels without which what the bundle tells of groups and borders has no meaning."""
+    numbers = {number for border in base.borders for number in (*border.labels, *border.into)}
+    return {label for group in base.groups.values() for label in group} | {base.labels[number] for number in numbers}
 
 
 def write_recipe(folder: Path, train: Settings, inference: Settings, told: Settings) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -18,6 +18,7 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
 from DeepImagingLib.bundles import Bundle, find_bundle, list_bundles, load_bundle
+from DeepImagingLib.bundles.borders import Border
 from DeepImagingLib.errors import BundleError, TrustError
 from Testing.bundles import make_bundles as make
 from Testing.bundles.make_bundles import change_config, change_metadata, read_config, write_bundle
@@ -500,3 +501,43 @@ class TestGroups:
         bundle = make.write_brats_like(tmp_path / "bundle")
         with pytest.raises(BundleError, match="exclude each other"):
             load_bundle(change_metadata(bundle, groups={"all": ["Tumor core", "Whole tumor"]}))
+
+
+class TestBorders:
+    """Where labels grow into others, as the metadata lists it."""
+
+    RULE: ClassVar = {"labels": KIDNEYS, "into": ["liver"], "above": 100, "within_mm": 4}
+
+    def test_are_read(self, tmp_path: Path) -> None:
+        bundle = make.write_swin_like(tmp_path / "bundle")
+        loaded = load_bundle(change_metadata(bundle, borders=[self.RULE]))
+        numbers = {name: number for number, name in loaded.labels.items()}
+        assert loaded.borders == (Border(tuple(numbers[k] for k in KIDNEYS), (numbers["liver"],), 100, True, 4),)
+
+    @pytest.mark.parametrize(
+        ("wrong", "told"),
+        [
+            ({"labels": ["left kidny"]}, "'left kidny'; the model has background, spleen"),
+            ({"into": []}, r"has \[\] for labels"),
+            ({"into": KIDNEYS[:1]}, "can't grow into itself"),
+            ({"below": 3}, "each has to be"),
+            ({"within_mm": 0}, "the distance > 0"),
+            ({"within_mm": "4"}, "have to be finite"),
+            ({"above": float("inf")}, "have to be finite"),
+            ({"note": "x"}, "each has to be"),
+        ],
+    )
+    def test_what_is_wrong_is_told(self, tmp_path: Path, wrong, told) -> None:
+        bundle = change_metadata(make.write_swin_like(tmp_path / "bundle"), borders=[self.RULE | wrong])
+        with pytest.raises(BundleError, match=told):
+            load_bundle(bundle)
+
+    def test_a_list_is_asked_for(self, tmp_path: Path) -> None:
+        with pytest.raises(BundleError, match="has to be a list of"):
+            load_bundle(change_metadata(make.write_swin_like(tmp_path / "bundle"), borders=self.RULE))
+
+    def test_labels_that_may_overlap_have_none(self, tmp_path: Path) -> None:
+        bundle = make.write_brats_like(tmp_path / "bundle")
+        rule = {"labels": ["Tumor core"], "into": ["Whole tumor"], "above": 1, "within_mm": 4}
+        with pytest.raises(BundleError, match="exclude each other"):
+            load_bundle(change_metadata(bundle, borders=[rule]))
