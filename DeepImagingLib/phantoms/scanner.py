@@ -35,7 +35,7 @@ def scan(image: Field, materials: Bytes, spacing: Spacing, rng: np.random.Genera
     across, along = _paths(image, spacing)
     if rng.random() < 0.25:
         image = _harden(image, spacing, rng)
-    if rng.random() < 0.45:
+    if rng.random() < 0.6:
         image = _shade(image, across, spacing, rng)
     if rng.random() < 0.08:
         image = _move(image, rng)
@@ -128,13 +128,13 @@ def _shade(image: Field, across: Field, spacing: Spacing, rng: np.random.Generat
     long = gaussian_filter1d(across, reach / spacing[1], axis=1)
     long = np.clip((long - np.median(long)) / (long.max() - np.median(long) + 1e-6), 0, 1)
     shade = rng.uniform(0, 45) * long ** rng.uniform(0.5, 2)
-    shade = shade + rng.uniform(0, 12) * patchy(rng, image.shape, round(rng.uniform(60, 160) / min(spacing)))
-    if rng.random() < 0.5:  # all of one side, mostly the back
+    shade = shade + rng.uniform(0, 16) * patchy(rng, image.shape, round(rng.uniform(60, 160) / min(spacing)))
+    if rng.random() < 0.65:  # all of one side, mostly the back
         rows = np.arange(image.shape[1], dtype=np.float32)[None, :, None] * spacing[1]
         inside = np.broadcast_to(rows, image.shape)[image > -300]
         start = rng.uniform(*np.percentile(inside, (5, 80))) if inside.size else 0.0
         side = 1 if rng.random() < 0.75 else -1
-        shade = shade + rng.uniform(0, 45) * np.clip(side * (start - rows) / rng.uniform(15, 80), 0, 1)
+        shade = shade + rng.uniform(0, 60) * np.clip(side * (start - rows) / rng.uniform(15, 110), 0, 1)
     return np.where(image > -300, image - shade, image).astype(np.float32)
 
 

@@ -61,7 +61,7 @@ def paint_bowel(torso: Torso) -> None:
     """Mesentery with its vessels and nodes, small bowel in front of it, duodenum, and the colon around."""
     _paint_mesentery(torso)
     loops = Loops(torso, _room(torso))
-    for _ in range(8 + int(torso.between(2, 20) * (1.2 - torso.visceral_fat))):
+    for _ in range(8 + int(torso.between(2, 30) * (1.2 - torso.visceral_fat))):
         _add_small_bowel(torso, loops)
     _add_duodenum(torso, loops)
     _add_colon(torso, loops)

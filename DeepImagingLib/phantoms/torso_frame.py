@@ -60,7 +60,7 @@ class Build:
 def draw_build(rng: np.random.Generator) -> Build:
     """Draw a person: fat and the fat between the organs go together, more outside in women and inside in men."""
     female = bool(rng.random() < 0.5)
-    size, aspect = rng.uniform(0.9, 1.08) - 0.04 * female, rng.uniform(0.93, 1.07)
+    size, aspect = rng.uniform(0.9, 1.1) - 0.04 * female, rng.uniform(0.93, 1.07)
     plump = rng.uniform(0, 1)
     inside = float(np.clip(plump + rng.uniform(-0.35, 0.35) - 0.15 * female, 0, 1))
     return Build(
