@@ -152,12 +152,12 @@ def _classified(start: _Start, options: Options, monitor: Monitor) -> Classifica
     said = classify(loaded, pipeline, gather(loaded, start.regions), start.device, monitor, options)
     affine = np.asarray(prepared.reference.affine, dtype=np.float64)
     with monitor.stage("Collecting"):
-        raw = classification.overall(said.probabilities, said.answers.exclusive)
+        raw = classification.overall(said.probabilities, said.answers.exclusive, said.names)
         calibration = loaded.metadata.get(CALIBRATION)
         rows = said.probabilities
         if calibration is not None:
             rows = Calibration.from_plain(calibration, said.names).apply_to_probabilities(rows)
-        probabilities = classification.overall(rows, said.answers.exclusive)
+        probabilities = classification.overall(rows, said.answers.exclusive, said.names)
         i, j, k = (*prepared.reference.shape[1:], 1)[:3]
         slices = classification.by_slice(rows, k, options.roi) if said.parts.sliced else None
     region = next(iter(start.regions.values())).shape[1:]
@@ -165,13 +165,15 @@ def _classified(start: _Start, options: Options, monitor: Monitor) -> Classifica
         replace(heat, values=_whole(heat.values.reshape(1, *region), prepared, options, loaded)[0])
         for heat in Explaining(loaded, pipeline, start.device, said, options, monitor).heatmaps(probabilities)
     )
-    notes = (*loaded.notes, *prepared.notes, *said.notes)
+    thresholds = classification.thresholds(loaded.metadata, said.names, said.answers.threshold)
+    doubt = "" if said.answers.exclusive else classification.contradiction(said.names, probabilities, thresholds)
+    notes = (*loaded.notes, *prepared.notes, *said.notes, *([doubt] if doubt else []))
     provenance = _provenance(loaded, prepared.by_name, options, said, monitor.seconds, notes)
     return Classification(
         labels=said.names,
         probabilities=probabilities,
         exclusive=said.answers.exclusive,
-        thresholds=classification.thresholds(loaded.metadata, said.names, said.answers.threshold),
+        thresholds=thresholds,
         shape=(i, j, k),
         affine=affine,
         uncalibrated=() if calibration is None else raw,

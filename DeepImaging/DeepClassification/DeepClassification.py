@@ -114,7 +114,7 @@ class DeepClassificationWidget(PanelWidget):
 
     def setup(self) -> None:
         """Build the panel; classes have no probability volumes."""
-        self._coming: dict[SceneRun, tuple[str, str]] = {}
+        self._coming: dict[SceneRun, tuple[str, ...]] = {}
         self._layers: dict[str, tuple[str, ...]] = {}
         super().setup()
         self.slices = SliceChoice(
@@ -145,11 +145,12 @@ class DeepClassificationWidget(PanelWidget):
         """Have a heatmap made; of several images those that are chosen now."""
         several = len(provenanceOf(table).get("input_sha256", ())) > 1
         run = self.logic.explain(table, label, method, layer, self.inputs.volumes() if several else None)
-        self._coming[run] = (table.GetID(), label)
+        self._coming[run] = (table.GetID(), label, method, layer)
 
-    def isComing(self, table: Any, label: str) -> bool:
-        """Tell whether a heatmap of a class is being made."""
-        return any(told == (table.GetID(), label) and not run.done for run, told in self._coming.items())
+    def isComing(self, table: Any, label: str, *how: str) -> bool:
+        """Tell whether a heatmap of a class is being made; with a method and a layer, whether by these."""
+        asked = (table.GetID(), label, *how)
+        return any(told[: len(asked)] == asked and not run.done for run, told in self._coming.items())
 
     def _onEnded(self, run: SceneRun) -> None:
         self._coming.pop(run, None)

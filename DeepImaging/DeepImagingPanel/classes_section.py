@@ -36,12 +36,12 @@ class ClassesSection(ResultFrame):
 
     Args:
         explain: Lines up a heatmap that isn't there yet; "" as layer is the last one.
-        isComing: Tells whether the heatmap of a label is being made.
+        isComing: Tells of a node and a label, or also a method and a layer, whether such a heatmap is being made.
     """
 
     content = "ClassesContent.ui"
 
-    def __init__(self, explain: Explain, isComing: Callable[[Any, str], bool] = lambda node, label: False) -> None:
+    def __init__(self, explain: Explain, isComing: Callable[..., bool] = lambda *asked: False) -> None:
         super().__init__()
         ui = self.ui
         self._explain = explain
@@ -124,7 +124,7 @@ class ClassesSection(ResultFrame):
         there = [one for one in maps if (one.method, one.layer) in ((method, layer), ("patches", ""))]
         if there:
             scene.lay_over(slicer.mrmlScene, there[0].node, self.ui.overlayOpacitySlider.value)
-        elif not self._isComing(self.node, label):
+        elif not self._isComing(self.node, label, method, layer):
             try:
                 self._explain(self.node, label, method, layer)
             except DeepImagingError as error:

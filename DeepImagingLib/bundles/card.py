@@ -166,14 +166,15 @@ def _refused(plain: dict[str, Any], reason: str, trusted: Container[str], digest
 
 def _told(root: Path, metadata: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     reader = Reader(config, str(root))
-    names = told.labels(metadata, PRED_KEY).values()
     away = metadata.get("hidden")
     away = away if isinstance(away, list) else []
+    unfound = (_BACKGROUND, told.likeness_label(metadata).lower())
+    names = [name for name in told.labels(metadata, PRED_KEY).values() if name.lower() not in unfound]
     licence = root / "LICENSE"
     facts = {name: _text(metadata.get(name)) for name in FACTS}
     facts["license"] = _text(metadata.get("license")) or (_first_line(licence) if licence.is_file() else "")
     return {
-        "finds": tuple(sorted((name for name in names if name.lower() != _BACKGROUND), key=lambda name: name in away)),
+        "finds": tuple(sorted(names, key=lambda name: name in away)),
         "channels": told.channels(metadata, reader.image_keys(metadata)),
         "modality": told.printable(told.first_input(metadata).get("modality", "")),
         "takes_volume": (reader.spatial_dims() or told.shape_length(metadata) or 3) == 3

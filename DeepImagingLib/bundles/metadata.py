@@ -21,6 +21,11 @@ _BY_TYPE = {"object": "detection", "tuples": "landmarks"}
 DEFAULT_THRESHOLD = 0.5
 OF_WEIGHTS = ("hidden", "calibration", "thresholds", "converted_from", "eval_metrics", "training")
 """Keys that tell what was found of the very weights, and nothing of others."""
+LIKENESS = "likeness"
+"""Key of a classifier's metadata: {"label": the network's last one, "least": 0 to 1}. No key of MONAI's.
+
+That label is no finding, but whether the image is like those of the training; below `least` it isn't.
+"""
 MAX_NUMBER = 9
 """Digits of a channel's number at most."""
 
@@ -75,6 +80,11 @@ def channel_count(metadata: Mapping[str, Any], pred_key: str) -> int:
     outputs = entries(metadata, "outputs")
     number = (outputs.get(pred_key) or next(iter(outputs.values()), {})).get("num_channels")
     return max(number if isinstance(number, int) else 0, *(n + 1 for n in labels(metadata, pred_key)), 0)
+
+
+def likeness_label(metadata: Mapping[str, Any]) -> str:
+    """Return the label that is no finding, but tells whether an image is like those of the training; "" without one."""
+    return printable(_mapping(metadata.get(LIKENESS)).get("label", ""))
 
 
 def numbered(channel_def: object, kind: str) -> dict[int, str]:

@@ -37,6 +37,6 @@ def _parser() -> argparse.ArgumentParser:
     add_batch(commands.add_parser("batch", help="run a bundle on many studies"))
     add_models(commands.add_parser("models", help="tell what bundles are there, add and remove your own"))
     add_train(commands.add_parser("train", help="train a model by its recipe"))
-    add_evaluate(commands.add_parser("evaluate", help="measure how much a detector finds"))
+    add_evaluate(commands.add_parser("evaluate", help="measure a detector or a classifier"))
     add_info(commands.add_parser("info", help="tell versions, device and folders"))
     return parser

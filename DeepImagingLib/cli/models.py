@@ -116,5 +116,8 @@ def convert_model(parsed: argparse.Namespace, _: Interrupt) -> int:
 
 
 def _found(bundle: Bundle) -> list[str]:
-    """Return the names of what a bundle finds, without its background."""
-    return [name for name in (*bundle.labels.values(), *bundle.groups) if name.lower() != "background"]
+    """Return the names of what a bundle finds, without its background and what only tells whether an image fits."""
+    from DeepImagingLib.bundles.metadata import likeness_label
+
+    names = [name for name in (*bundle.labels.values(), *bundle.groups) if name.lower() != "background"]
+    return [name for name in names if name != likeness_label(bundle.metadata)]

@@ -18,6 +18,7 @@ from DeepImagingLib.evaluation.truthfulness import Baseline, deletion, energy, i
 from DeepImagingLib.files import as_image
 from DeepImagingLib.options import Options
 from DeepImagingLib.results import Classification
+from DeepImagingLib.tasks.classification import NONE
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     Run = Callable[[MetaTensor, Options], Classification]
 
-NONE = ("no finding", "none", "normal")
-"""What a label is called that says there is none of the others."""
 TOLERANCE_MM = 15.0
 """How far beside its region a map's maximum may lie."""
 TAKEN_AWAY = 20
@@ -59,6 +58,7 @@ def measure(
     names, truths, subjects, results, explained = [], [], [], [], []
     for case in cases:
         result = run(case.image, replace(options, heatmaps=()))
+        case = _spelt(case, result.labels)
         names.append(case.name)
         subjects.append(case.subject)
         judged_labels = _judged(result, case)
@@ -96,7 +96,9 @@ def measure(
 
 def _judged(result: Classification, case: Case) -> list[int]:
     """Return the numbers of the labels whose truth is known; raises InputError where that is too little."""
-    known = [n for n, label in enumerate(result.labels) if label in case.known or label.lower() in NONE]
+    findings = [label for label in result.labels if label.lower() not in NONE]
+    all_known = all(label in case.known for label in findings)
+    known = [n for n, name in enumerate(result.labels) if name in case.known or (all_known and name not in findings)]
     missing = [label for n, label in enumerate(result.labels) if n not in known]
     if not any(label in case.known for label in result.labels) or (missing and result.exclusive):
         raise InputError(
@@ -104,6 +106,18 @@ def _judged(result: Classification, case: Case) -> list[int]:
             "spelt as the model spells them."
         )
     return known
+
+
+def _spelt(case: Case, labels: Sequence[str]) -> Case:
+    """Return the case with its labels spelt as the model spells them, in capital and small letters."""
+    names = {label.lower(): label for label in labels}
+
+    def spell(label: str) -> str:
+        return names.get(label.lower(), label)
+
+    regions = {spell(label): region for label, region in case.regions.items()}
+    known = tuple(map(spell, case.known))
+    return replace(case, findings=frozenset(map(spell, case.findings)), regions=regions, known=known)
 
 
 def _shows(case: Case, label: str) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from DeepImagingLib.errors import InputError
 from DeepImagingLib.explain.heatmaps import heatmap
 from DeepImagingLib.explain.mapping import to_input
 from DeepImagingLib.explain.randomised import FixedWeightsError, depends_on_weights
@@ -76,7 +77,8 @@ class Explaining:
         with self.monitor.stage(f"Heatmap of {name}"):
             values = np.concatenate([self._plane(channel, number) for number in range(len(self.said.parts))], axis=2)
         with self.monitor.stage("Trying random weights"):
-            return Heatmap(name, options.method, values, options.layer, self._sameness(channel))
+            layer = options.layer if options.method in QUICK else ""  # the others look at no layer
+            return Heatmap(name, options.method, values, layer, self._sameness(channel))
 
     def _plane(self, channel: int, number: int) -> npt.NDArray[np.float32]:
         """Return the map (I, J, K) of a label in one part of the input."""
@@ -96,5 +98,5 @@ class Explaining:
             return depends_on_weights(
                 self.pipeline.network, image, channel, method, layer, draws=draws, monitor=self.monitor
             )
-        except FixedWeightsError:
+        except (FixedWeightsError, InputError):  # or random weights gave no numbers, which says nothing of this map
             return None

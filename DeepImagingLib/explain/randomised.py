@@ -68,7 +68,7 @@ def depends_on_weights(
     if layer is None and method in ("gradcam", "gradcam++"):
         layer = target_layer(network, image)
     own = heatmap(network, image, channel, method, layer, monitor.part(0, draws + 1)).numpy()
-    sizes = [float(weight.detach().double().square().mean().sqrt()) for weight in weights]
+    sizes = [float(weight.detach().float().square().mean().sqrt()) for weight in weights]
     alike = []
     for draw in range(draws):
         chance = torch.Generator().manual_seed(draw)

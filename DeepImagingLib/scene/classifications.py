@@ -16,7 +16,7 @@ from DeepImagingLib.results import Classification, Heatmap, Provenance
 from DeepImagingLib.scene.batch import batch
 from DeepImagingLib.scene.classes_table import add_slices, fill_classes
 from DeepImagingLib.scene.folders import file_beside
-from DeepImagingLib.scene.overlays import Overlay, add_overlays, lay_over
+from DeepImagingLib.scene.overlays import Overlay, add_overlays, lay_over, seen_from
 from DeepImagingLib.scene.removal import (
     PROVENANCE_ATTRIBUTE,
     RUN_ATTRIBUTE,
@@ -97,7 +97,8 @@ def show_classes(result: Classification, reference: Any, *, name: str = "") -> A
 def add_heatmaps(table: Any, result: Classification) -> list[Any]:
     """Add the heatmaps of another run of the same model on the same image to a table's, and lay one over the scan.
 
-    A map of the same label, method and layer is replaced. Nothing is changed where this fails.
+    A map of the same label, method and layer is replaced. They are seen as the one that lies there: as opaque, and from
+    the same share of their scale on. Nothing is changed where this fails.
 
     Returns:
         The new volume nodes.
@@ -109,9 +110,10 @@ def add_heatmaps(table: Any, result: Classification) -> list[Any]:
     check_unmoved(reference, result.shape, result.affine)
     _check_same(_provenance(table), result.provenance)
     keys = {(heat.label, heat.method, heat.layer) for heat in result.heatmaps}
-    earlier = [shown.node for shown in shown_heatmaps(table) if (shown.label, shown.method, shown.layer) in keys]
+    there = shown_heatmaps(table)
+    earlier = [shown.node for shown in there if (shown.label, shown.method, shown.layer) in keys]
     with batch(reference.GetScene()):
-        made = _add(result, table, reference)
+        made = _add(result, table, reference, seen_from(there[-1].node) if there else TELLING)
         for node in earlier:
             remove_node(node)
     _lay_most_probable(made, result)
@@ -188,10 +190,10 @@ def _check_same(first: Provenance | None, now: Provenance | None) -> None:
         raise InputError("The image was changed since this result; run the model again on it.")
 
 
-def _add(result: Classification, table: Any, reference: Any) -> list[Any]:
+def _add(result: Classification, table: Any, reference: Any, share: float = TELLING) -> list[Any]:
     """Add the heatmaps of a result; the scene keeps the scale of those that are the first of their kind."""
     scene, scales = reference.GetScene(), _scales(result, reference.GetScene())
-    overlays = [_overlay(heat, result.provenance, scales) for heat in result.heatmaps]
+    overlays = [_overlay(heat, result.provenance, scales, share) for heat in result.heatmaps]
     made = add_overlays(overlays, table, reference)
     for name, scale in scales.items():
         keep_scale(scene, name, scale)
@@ -211,14 +213,14 @@ def _first(maps: Sequence[Heatmap]) -> float | None:
     return 1.0 if maps[0].method == PATCHES else natural_scale(heat.values for heat in maps)
 
 
-def _overlay(heat: Heatmap, provenance: Provenance | None, scales: dict[str, float]) -> Overlay:
+def _overlay(heat: Heatmap, provenance: Provenance | None, scales: dict[str, float], share: float) -> Overlay:
     told = {key: value for key, value in vars(heat).items() if key != "values"}
     name = scale_name(heat, provenance)
     attributes = {HEATMAP_ATTRIBUTE: json.dumps(told), SCALE_ATTRIBUTE: name}
     if provenance is not None:
         attributes[PROVENANCE_ATTRIBUTE] = json.dumps(asdict(provenance))
     title = f"{heat.label} ({', '.join(filter(None, (heat.method, heat.layer)))})"
-    return Overlay(title, as_image_data(heat.values), scales.get(name, 1.0), TELLING, attributes)
+    return Overlay(title, as_image_data(heat.values), scales.get(name, 1.0), share, attributes)
 
 
 def _lay_most_probable(made: Sequence[Any], result: Classification) -> None:

@@ -66,18 +66,21 @@ def add_overlays(overlays: Sequence[Overlay], result_node: Any, reference: Any) 
     return made
 
 
-def lay_over(scene: Any, volume: Any, opacity: float = OPACITY) -> None:
+def lay_over(scene: Any, volume: Any, opacity: float | None = None) -> None:
     """Lay an overlay over its scan in the slice views that show it, or None to take away overlays.
 
-    Views of other scans, and what a user laid over a scan, stay as they are where no overlay comes.
+    Without an opacity, one that takes another's place gets that of the other. Views of other scans, and what a user
+    laid over a scan, stay as they are where no overlay comes.
     """
     for view in slice_composites(scene):
+        replaces = _is_overlay(scene.GetNodeByID(view.GetForegroundVolumeID() or ""))
         if volume is None:
-            if _is_overlay(scene.GetNodeByID(view.GetForegroundVolumeID() or "")):
+            if replaces:
                 view.SetForegroundVolumeID(None)
         elif _lies_over(volume, scene.GetNodeByID(view.GetBackgroundVolumeID() or "")):
             view.SetForegroundVolumeID(volume.GetID())
-            view.SetForegroundOpacity(opacity)
+            if opacity is not None or not replaces:
+                view.SetForegroundOpacity(OPACITY if opacity is None else opacity)
 
 
 def _is_overlay(volume: Any) -> bool:

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from DeepImagingLib.bundles.metadata import LIKENESS
 from DeepImagingLib.errors import BundleError, InputError
 
 Numbers = npt.NDArray[np.float64]
 
-LIKENESS = "likeness"
-"""Key of the metadata: {"label": the network's last one, "least": 0 to 1}. No key of MONAI's.
-
-That label is no finding, but whether the image is like those of the training; below `least` it isn't.
-"""
+TINY = 1e-9
+"""A network that says 0 is not to be taken at its word: numbers stay finite."""
+NONE = ("no finding", "none", "normal")
+"""Names of a label that tells that none of the others is there."""
 TOP = "top"
 ALL = "all"
 THRESHOLDS = "thresholds"
@@ -46,20 +46,38 @@ def likeness_of(metadata: Mapping[str, Any], names: Sequence[str]) -> float | No
 def unlikeness(likeness: Numbers, least: float) -> float:
     """Return how unlike the images of the training an image is, 1 and above where it isn't like them.
 
+    That is the odds of being unlike them, as a multiple of those at `least`.
+
     Args:
         likeness: (N,) probabilities of its parts, of which the middle one counts.
         least: From which on it is like them.
     """
-    return float((1 - np.median(likeness)) / (1 - least))
+    middle = max(float(np.median(likeness)), TINY)
+    return (1 - middle) / middle / ((1 - least) / least)
 
 
-def overall(rows: Numbers, exclusive: bool) -> tuple[float, ...]:
+def overall(rows: Numbers, exclusive: bool, names: Sequence[str] = ()) -> tuple[float, ...]:
     """Return one probability a label of rows (N, labels), each of a slice or patch.
 
-    A finding in one of them is a finding, so that the highest counts; labels that exclude each other share the whole,
-    so that their mean counts.
+    A finding in one of them is a finding, so that the highest counts, but of a label in `NONE` the lowest; labels that
+    exclude each other share the whole, so that their mean counts.
     """
-    return tuple(float(value) for value in (rows.mean(axis=0) if exclusive else rows.max(axis=0)))
+    if exclusive:
+        return tuple(float(value) for value in rows.mean(axis=0))
+    none = [n for n, name in enumerate(names) if name.lower() in NONE]
+    values = rows.max(axis=0)
+    values[none] = rows[:, none].min(axis=0)
+    return tuple(float(value) for value in values)
+
+
+def contradiction(names: Sequence[str], probabilities: Sequence[float], thresholds: Sequence[float]) -> str:
+    """Return a sentence where a label in `NONE` counts as found beside another, "" elsewhere."""
+    found = [name for name, p, least in zip(names, probabilities, thresholds, strict=True) if p >= least]
+    none = [name for name in found if name.lower() in NONE]
+    others = [name for name in found if name not in none]
+    if not none or not others:
+        return ""
+    return f"The model says both {none[0]!r} and {', '.join(map(repr, others))}; look for yourself."
 
 
 def by_slice(rows: Numbers, count: int, roi: tuple[tuple[int, int], ...] | None) -> Numbers:
@@ -88,5 +106,6 @@ def channels_of(asked: Sequence[str], names: Sequence[str], probabilities: Seque
     if tuple(asked) == (ALL,) and ALL not in names:
         return tuple(range(len(names)))
     if unknown := [name for name in asked if name not in names]:
-        raise InputError(f"The model has no label {unknown[0]!r}; it has {', '.join(names)}.")
+        alone = f"{unknown[0]!r} stands alone, without other labels" if unknown[0] in (TOP, ALL) else ""
+        raise InputError(f"{alone or f'The model has no label {unknown[0]!r}'}; it has {', '.join(names)}.")
     return tuple(names.index(name) for name in asked)

@@ -13,10 +13,11 @@ import monai
 import numpy as np
 import torch
 
-from DeepImagingLib.bundles.metadata import OF_WEIGHTS, entries
+from DeepImagingLib.bundles.metadata import LIKENESS, OF_WEIGHTS, entries
 from DeepImagingLib.bundles.source import read_source
 from DeepImagingLib.training import checkpoint
 from DeepImagingLib.training.checkpoint import write_whole
+from DeepImagingLib.training.classifying import CROSS_ENTROPY
 from DeepImagingLib.training.curves import Row
 from DeepImagingLib.training.validate import MEAN
 
@@ -24,6 +25,7 @@ SHARED = ("network_def", "anchor_generator", "inferer")
 """What the bundle's inference takes over from the recipe, so that the two can't disagree."""
 
 TAKEN = ("configs", "scripts")
+EVEN = 0.5  # from which probability on new weights are taken at their word that an image is like those of the training
 MOST_POINTS = 60  # of the curve in the metadata; the whole of it is in curve.csv
 
 
@@ -139,14 +141,21 @@ def _told(metadata: dict[str, Any], account: Account) -> dict[str, Any]:
         )
         metadata = {**metadata, "version": "0.1.0", "changelog": {"0.1.0": begun}}
     metadata = {key: value for key, value in metadata.items() if key not in OF_WEIGHTS}
+    if isinstance(metadata.get(LIKENESS), dict):  # from where on other weights took images for like theirs
+        metadata[LIKENESS] = metadata[LIKENESS] | {"least": EVEN}
     versions = {"monai": monai.__version__, "pytorch": torch.__version__.partition("+")[0], "numpy": np.__version__}
     return {
         **metadata,
         **account.decided,
         **{f"{name}_version": version for name, version in versions.items()},
-        "eval_metrics": {f"{account.metric}, {name}": round(value, 3) for name, value in account.metrics.items()},
+        "eval_metrics": {_named(account.metric, name): round(value, 3) for name, value in account.metrics.items()},
         "training": {**account.facts, "curve": _thinned(account.rows)},
     }
+
+
+def _named(metric: str, name: str) -> str:
+    """Return what the figure "SET: LABEL" is called; what a classifier costs is measured beside its metric."""
+    return name if name.endswith(f": {CROSS_ENTROPY}") else f"{metric}, {name}"
 
 
 def _thinned(rows: Sequence[Row]) -> list[dict[str, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -79,6 +80,25 @@ class TestEvaluation:
         report = json.loads((output / "evaluation.json").read_text())
         assert (list(report["labels"]), report["labels_without_truth"]) == (["A", "C"], ["B", "D"])
         assert report["labels"]["A"]["images"] == 2
+
+    def test_capital_and_small_letters_of_labels_count_as_the_same(self, density: Path, tmp_path: Path) -> None:
+        (tmp_path / "data").mkdir()
+        data, output = self.folder(tmp_path / "data", "a,c"), tmp_path / "out"
+        assert main(["evaluate", str(density), "--data", str(data), "--output", str(output)]) == 0
+        assert list(json.loads((output / "evaluation.json").read_text())["labels"]) == ["A", "C"]
+
+    @pytest.mark.parametrize(("table", "judged"), [("A,C", ["A", "C"]), ("A,B,C", ["A", "B", "C", "No finding"])])
+    def test_that_nothing_was_found_is_known_where_all_findings_are(
+        self, density: Path, tmp_path: Path, table: str, judged: list[str]
+    ) -> None:
+        model, output = tmp_path / "model", tmp_path / "out"
+        shutil.copytree(density, model)
+        path = model / "configs" / "metadata.json"
+        path.write_text(path.read_text().replace('"D"', '"No finding"'))
+        (tmp_path / "data").mkdir()
+        data = self.folder(tmp_path / "data", table)
+        assert main(["evaluate", str(model), "--data", str(data), "--output", str(output)]) == 0
+        assert list(json.loads((output / "evaluation.json").read_text())["labels"]) == judged
 
     def test_a_table_of_other_labels_is_refused(
         self, density: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -213,7 +213,7 @@ class TestLikeness:
         for least, is_unlike in ((last + 0.01, True), (last - 0.01, False)):
             result = classified(self.bundle(tmp_path / str(is_unlike), label="D", least=least), picture())
             assert result.by_label == pytest.approx(dict(zip("ABC", whole.probabilities, strict=False)))
-            assert result.unlike == pytest.approx((1 - last) / (1 - least))
+            assert result.unlike == pytest.approx((1 - last) / last * least / (1 - least))
             assert result.is_unlike is is_unlike
         assert whole.unlike is None and not whole.is_unlike
 

@@ -160,6 +160,15 @@ class TestHeatmaps:
         assert asked == [("effusion", "gradcam", "block1"), ("effusion", "occlusion", "")]
         assert not section.ui.layerSelector.enabled
 
+    def test_one_by_another_method_is_asked_for_while_one_is_made(self, section, asked) -> None:
+        coming = ("cardiomegaly", "gradcam", "")
+        section._isComing = lambda node, *wanted: wanted == coming[: len(wanted)]
+        click_class(section, "cardiomegaly")
+        assert asked == []
+        section.ui.methodSelector.currentIndex = 1
+        click_class(section, "cardiomegaly")
+        assert asked == [("cardiomegaly", "gradcam++", "")]
+
     def test_one_that_cannot_be_made_is_told(self, section, asked) -> None:
         asked.error = InputError("The image was removed.")
         click_class(section, "cardiomegaly")

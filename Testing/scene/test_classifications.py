@@ -170,6 +170,18 @@ class TestAdd:
         ]  # fmt: skip
         assert in_front(mrml)[0][0] == made[0].GetID()
 
+    def test_new_maps_are_seen_as_the_one_that_lies_there(self, mrml, volume, result) -> None:
+        views.add_layout(mrml)
+        table = scene.show_classes(result, volume)
+        there = scene.shown_heatmaps(table)[-1].node
+        overlays.lay_over(mrml, there, 0.2)
+        overlays.see_from(there, 0.6)
+        [made] = scene.add_heatmaps(
+            table, replace(result, heatmaps=(replace(result.heatmaps[0], label="cardiomegaly"),))
+        )
+        assert in_front(mrml)[0] == (made.GetID(), 0.2)
+        assert overlays.seen_from(made) == pytest.approx(0.6)
+
     @pytest.mark.parametrize("changed", [{"sha256": "00" * 32}, {"input_sha256": {"image": "00" * 32}}])
     def test_refuses_maps_of_another_model_or_image(self, mrml, volume, result, changed) -> None:
         table = scene.show_classes(result, volume)

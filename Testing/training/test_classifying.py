@@ -101,7 +101,8 @@ def radiographs(cache: Path) -> Radiographs:
 class TestTheBundle:
     def test_it_tells_what_was_measured(self, trained: Path) -> None:
         metadata = json.loads((trained / "configs" / "metadata.json").read_text(encoding="utf-8"))
-        assert {"AUROC, phantoms: mean", f"AUROC, phantoms: {CROSS_ENTROPY}"} <= metadata["eval_metrics"].keys()
+        assert {"AUROC, phantoms: mean", f"phantoms: {CROSS_ENTROPY}"} <= metadata["eval_metrics"].keys()
+        assert metadata["likeness"] == {"label": "chest X-ray", "least": 0.5}  # not what was found of other weights
         output = metadata["network_data_format"]["outputs"]["pred"]
         assert tuple(output["channel_def"].values()) == (*LABELS, "chest X-ray")
 
