@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
+from scipy.ndimage import gaussian_filter
 
 Picture = npt.NDArray[np.float32]
 Random = np.random.RandomState
@@ -111,6 +112,41 @@ def scene(picture: Picture, rng: Random) -> Picture:
     return np.asarray(np.clip(shown, 0, 1), np.float32)
 
 
+def sparse(picture: Picture, rng: Random) -> Picture:
+    """A shade with few points or blobs in it, from a single pixel to a sprinkle of salt."""
+    shown = np.full(picture.shape, rng.uniform(0, 0.3), np.float32)
+    count = max(1, int(shown.size * 10 ** rng.uniform(-5, -1.5)))
+    shown.flat[rng.randint(0, shown.size, count)] = rng.uniform(0.5, 1, count)
+    if rng.rand() < 0.5:
+        shown = _stretched(gaussian_filter(shown, rng.uniform(0.7, 8)))
+    return 1 - shown if rng.rand() < 0.3 else shown
+
+
+def cells(picture: Picture, rng: Random) -> Picture:
+    """Many small blobs alike, as under a microscope."""
+    size = rng.uniform(1.5, 8)
+    lumps = gaussian_filter(rng.normal(size=picture.shape), size)
+    inside = lumps > np.percentile(lumps, rng.uniform(50, 90))
+    fine = gaussian_filter(rng.normal(size=picture.shape), rng.uniform(0.5, 1.5))
+    return _stretched(gaussian_filter(inside * rng.uniform(-1, 1) + rng.uniform(0.1, 1) * fine / fine.std(), 0.7))
+
+
+def page(picture: Picture, rng: Random) -> Picture:
+    """Panels, rules and lines of what looks like text, as on a screen or on paper."""
+    shown = np.full(picture.shape, rng.uniform(0, 1), np.float32)
+    for _ in range(int(rng.randint(2, 12))):
+        first = [int(rng.randint(0, n)) for n in picture.shape]
+        size = [int(n * rng.uniform(0.1, 0.7)) for n in picture.shape]
+        panel = shown[first[0] : first[0] + size[0], first[1] : first[1] + size[1]]
+        panel[:] = rng.uniform(0, 1)
+        if rng.rand() < 0.6:  # rows lie along the second axis
+            high = int(rng.randint(3, 9))
+            text = rng.rand(*panel.shape) < 0.5
+            text[:, np.arange(panel.shape[1]) % high >= high * 0.6] = False
+            panel[text] = rng.uniform(0, 1)
+    return shown
+
+
 KINDS: Sequence[Callable[[Picture, Random], Picture]] = (
     inverted,
     turned,
@@ -120,6 +156,9 @@ KINDS: Sequence[Callable[[Picture, Random], Picture]] = (
     noise,
     empty,
     scene,
+    sparse,
+    cells,
+    page,
 )
 
 
