@@ -62,11 +62,12 @@ def _marked(labels: Labels, numbers: Sequence[int]) -> npt.NDArray[np.bool_]:
 
 def _passable(labels: Labels, image: Image, border: Border) -> Places:
     """Return the places (n, 3) that labels may grow into; plane by plane, as few masks fit beside a large scan."""
-    gives = _marked(labels, border.into)
     found = []
     for index, (plane, values) in enumerate(zip(labels, image, strict=True)):
-        mask = gives[plane] & (values > border.bound if border.above else values < border.bound)
-        found.append(np.insert(np.argwhere(mask), 0, index, axis=1))
+        mask = np.logical_or.reduce([plane == number for number in border.into])  # faster than to look each up
+        mask &= values > border.bound if border.above else values < border.bound
+        within = np.unravel_index(np.flatnonzero(mask), mask.shape)  # several times faster than argwhere
+        found.append(np.stack([np.full(len(within[0]), index), *within], axis=1))
     return np.concatenate(found)
 
 
