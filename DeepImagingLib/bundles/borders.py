@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from DeepImagingLib.bundles.groups import BACKGROUND
 from DeepImagingLib.bundles.metadata import printable
 from DeepImagingLib.errors import BundleError
 
 FORM = '{"labels": [NAME, …], "into": [NAME, …], "above" or "below": NUMBER, "within_mm": NUMBER}'
 BOUNDS = ("above", "below")
+LARGEST = 1e9
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def borders(metadata: Mapping[str, Any], labels: Mapping[int, str], exclusive: b
     listed = metadata.get("borders", [])
     if not isinstance(listed, list):
         raise BundleError(f"`borders` in metadata.json is {listed!r}; it has to be a list of {FORM}.")
-    if listed and exclusive is False:
+    if listed and not (labels.get(0, "").lower() == BACKGROUND if exclusive is None else exclusive):
         raise BundleError("`borders` in metadata.json needs labels that exclude each other; this model's may overlap.")
     numbers = {name: number for number, name in labels.items()}
     return tuple(_border(entry, numbers) for entry in listed)
@@ -63,8 +65,10 @@ def _border(entry: object, numbers: Mapping[str, int]) -> Border:
     if not isinstance(entry, dict) or len(bound) != 1 or {*entry} != {"labels", "into", *bound, "within_mm"}:
         raise BundleError(f"`borders` in metadata.json has {entry!r}; each has to be {FORM}.")
     values = [entry[key] for key in (*bound, "within_mm")]
-    if not all(isinstance(value, (int, float)) and abs(value) < float("inf") for value in values) or values[1] <= 0:
-        raise BundleError(f"`borders` in metadata.json has {entry!r}; its numbers have to be finite, the distance > 0.")
+    if not all(type(value) in (int, float) and abs(value) < LARGEST for value in values) or values[1] <= 0:
+        raise BundleError(
+            f"`borders` in metadata.json has {entry!r}; its numbers have to be below {LARGEST:g}, the distance > 0."
+        )
     grow, give = (_numbers(entry[key], numbers) for key in ("labels", "into"))
     if {*grow} & {*give}:
         raise BundleError(f"`borders` in metadata.json has {entry!r}; a label can't grow into itself.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -109,11 +110,12 @@ def _judged(result: Classification, case: Case) -> list[int]:
 
 
 def _spelt(case: Case, labels: Sequence[str]) -> Case:
-    """Return the case with its labels spelt as the model spells them, in capital and small letters."""
-    names = {label.lower(): label for label in labels}
+    """Return the case with its labels spelt as the model spells them, where capital and small letters alone differ."""
+    folded = Counter(label.lower() for label in labels)
+    names = {label.lower(): label for label in labels if folded[label.lower()] == 1}
 
     def spell(label: str) -> str:
-        return names.get(label.lower(), label)
+        return label if label in labels else names.get(label.lower(), label)
 
     regions = {spell(label): region for label, region in case.regions.items()}
     known = tuple(map(spell, case.known))

@@ -16,7 +16,7 @@ from DeepImagingLib.results import Classification, Heatmap, Provenance
 from DeepImagingLib.scene.batch import batch
 from DeepImagingLib.scene.classes_table import add_slices, fill_classes
 from DeepImagingLib.scene.folders import file_beside
-from DeepImagingLib.scene.overlays import Overlay, add_overlays, lay_over, seen_from
+from DeepImagingLib.scene.overlays import Overlay, add_overlays, lay_over, seen_from, slice_composites
 from DeepImagingLib.scene.removal import (
     PROVENANCE_ATTRIBUTE,
     RUN_ATTRIBUTE,
@@ -113,7 +113,7 @@ def add_heatmaps(table: Any, result: Classification) -> list[Any]:
     there = shown_heatmaps(table)
     earlier = [shown.node for shown in there if (shown.label, shown.method, shown.layer) in keys]
     with batch(reference.GetScene()):
-        made = _add(result, table, reference, seen_from(there[-1].node) if there else TELLING)
+        made = _add(result, table, reference, _share_seen([shown.node for shown in there]))
         for node in earlier:
             remove_node(node)
     _lay_most_probable(made, result)
@@ -188,6 +188,13 @@ def _check_same(first: Provenance | None, now: Provenance | None) -> None:
         raise InputError(f"The model {first.bundle!r} was changed since this result; run it again on the image.")
     if dict(first.input_sha256) != dict(now.input_sha256):
         raise InputError("The image was changed since this result; run the model again on it.")
+
+
+def _share_seen(maps: Sequence[Any]) -> float:
+    """Return from which share of its scale on the map is seen that lies over a scan, or the usual one."""
+    views = slice_composites(maps[0].GetScene()) if maps else []
+    front = {view.GetForegroundVolumeID() for view in views}
+    return next((seen_from(node) for node in maps if node.GetID() in front), TELLING)
 
 
 def _add(result: Classification, table: Any, reference: Any, share: float = TELLING) -> list[Any]:

@@ -5,7 +5,7 @@ A network for 4 mm draws the edge of a rib or a lung to the nearest few millimet
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,9 @@ from DeepImagingLib.bundles.borders import Border
 
 Labels = npt.NDArray[np.unsignedinteger[Any]]
 Image = npt.NDArray[np.number[Any]]
-Places = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
+Front = tuple[npt.NDArray[np.intp], Labels]
+"""Places, as numbers in C order, and the labels that grow there."""
 TOLERANCE = 1e-3
 
 
@@ -24,6 +26,8 @@ def follow_borders(
 ) -> Labels:
     """Return the labels with borders where the image has them; those given stay as they are.
 
+    Distances are those of ways along the axes, through voxels that may be grown into alone.
+
     Args:
         labels: (I, J, K), or (I, J).
         image: Of the same grid, in the unit of the borders' bounds.
@@ -31,60 +35,82 @@ def follow_borders(
         spacing: Voxel size in mm along each axis.
         ask: Called before each step; may raise.
     """
-    labels = labels.copy()
+    labels = labels.copy(order="C")
     for border in borders:
         _grow(labels, image, border, spacing, ask)
     return labels
 
 
 def _grow(labels: Labels, image: Image, border: Border, spacing: Sequence[float], ask: Callable[[], None]) -> None:
-    """Let labels grow, voxel by voxel along the axes, through values of theirs alone, in place."""
+    """Let labels grow in place, the nearest voxels first."""
     ask()
-    grows = _marked(labels, border.labels)
-    places = _passable(labels, image, border)
-    steps = int(border.within_mm / min(spacing) + TOLERANCE)
-    for step in range(1, steps + 1):
+    waiting: dict[float, list[Front]] = {}
+    for axis, front in _first(labels, image, border):
+        waiting.setdefault(round(spacing[axis], 3), []).append(front)
+    flat = labels.reshape(-1)
+    while waiting and (gone := min(waiting)) <= border.within_mm + TOLERANCE:
         ask()
-        axes = [axis for axis, size in enumerate(spacing) if step * size <= border.within_mm * (1 + TOLERANCE)]
-        reached, found = _neighbours(labels, grows, places, axes)
-        labels[tuple(places[reached].T)] = found[reached]
-        places = places[~reached]
-        if not reached.any() or not len(places):
-            return
+        places, values = _merged(waiting.pop(gone))
+        still = np.isin(flat[places], border.into)
+        places, values = places[still], values[still]
+        flat[places] = values
+        for axis, size in enumerate(spacing):
+            if gone + size <= border.within_mm + TOLERANCE:
+                ahead = waiting.setdefault(round(gone + size, 3), [])
+                ahead += [_ahead(labels, image, border, (places, values), axis, by) for by in (-1, 1)]
 
 
-def _marked(labels: Labels, numbers: Sequence[int]) -> npt.NDArray[np.bool_]:
-    """Return a table: whether a label's number is one of these."""
-    table = np.zeros(np.iinfo(labels.dtype).max + 1, bool)
-    table[[number for number in numbers if number < len(table)]] = True
-    return table
-
-
-def _passable(labels: Labels, image: Image, border: Border) -> Places:
-    """Return the places (n, 3) that labels may grow into; plane by plane, as few masks fit beside a large scan."""
-    found = []
+def _first(labels: Labels, image: Image, border: Border) -> Iterator[tuple[int, Front]]:
+    """Yield what lies beside growing labels along each axis, plane by plane: few masks fit beside a large scan."""
+    nothing = np.zeros_like(labels[0], bool)
+    before, here, behind = nothing, nothing, _is_any(labels[0], border.labels)
     for index, (plane, values) in enumerate(zip(labels, image, strict=True)):
-        mask = np.logical_or.reduce([plane == number for number in border.into])  # faster than to look each up
-        mask &= values > border.bound if border.above else values < border.bound
-        within = np.unravel_index(np.flatnonzero(mask), mask.shape)  # several times faster than argwhere
-        found.append(np.stack([np.full(len(within[0]), index), *within], axis=1))
-    return np.concatenate(found)
+        before, here = here, behind
+        behind = _is_any(labels[index + 1], border.labels) if index + 1 < len(labels) else nothing
+        may = _is_any(plane, border.into) & _beyond(values, border)
+        if not may.any():
+            continue
+        for axis in range(labels.ndim):
+            for by in (-1, 1):
+                grows = (before, behind)[by > 0] if axis == 0 else _shifted(here, axis - 1, by)
+                places = np.flatnonzero(may & grows) + index * plane.size
+                yield axis, (places, labels.reshape(-1)[places + by * _stride(labels, axis)])
 
 
-def _neighbours(
-    labels: Labels, grows: npt.NDArray[np.bool_], places: Places, axes: Sequence[int]
-) -> tuple[npt.NDArray[np.bool_], Labels]:
-    """Return whether a growing label lies beside each place, (n,), and the first that does."""
-    reached = np.zeros(len(places), bool)
-    found = np.zeros(len(places), labels.dtype)
-    for axis in axes:
-        for by in (-1, 1):
-            beside = places[:, axis] + by
-            left = np.flatnonzero(~reached & (beside >= 0) & (beside < labels.shape[axis]))
-            at = places[left]
-            at[:, axis] += by
-            there = labels[tuple(at.T)]
-            taken = grows[there]
-            found[left[taken]] = there[taken]
-            reached[left[taken]] = True
-    return reached, found
+def _ahead(labels: Labels, image: Image, border: Border, front: Front, axis: int, by: int) -> Front:
+    """Return what lies beside a front on one side, and may be grown into."""
+    places, values = front
+    at = list(np.unravel_index(places, labels.shape))
+    at[axis] = at[axis] + by
+    inside = (at[axis] >= 0) & (at[axis] < labels.shape[axis])
+    at = [one[inside] for one in at]
+    may = np.isin(labels[tuple(at)], border.into) & _beyond(image[tuple(at)], border)
+    return (places[inside] + by * _stride(labels, axis))[may], values[inside][may]
+
+
+def _merged(fronts: Sequence[Front]) -> Front:
+    """Return several as one in which no place stands twice."""
+    places, values = (np.concatenate(parts) for parts in zip(*fronts, strict=True))
+    places, first = np.unique(places, return_index=True)
+    return places, values[first]
+
+
+def _is_any(labels: Labels, numbers: Sequence[int]) -> Mask:
+    return np.logical_or.reduce([labels == number for number in numbers])  # faster than to look each up in a table
+
+
+def _beyond(values: Image, border: Border) -> Mask:
+    return np.asarray(values > border.bound if border.above else values < border.bound)
+
+
+def _shifted(mask: Mask, axis: int, by: int) -> Mask:
+    """Return for each voxel what its neighbour has; beyond the edge there is none."""
+    moved, size = np.zeros_like(mask), mask.shape[axis]
+    ends = slice(0, size - 1), slice(1, size)
+    to, of = ends if by > 0 else ends[::-1]
+    np.moveaxis(moved, axis, 0)[to] = np.moveaxis(mask, axis, 0)[of]
+    return moved
+
+
+def _stride(labels: Labels, axis: int) -> int:
+    return int(np.prod(labels.shape[axis + 1 :]))

@@ -289,11 +289,10 @@ def metadata(
     names = list(labels.values())[1:] if task == SEGMENTATION else list(labels.values())
     does = f"{task.capitalize()} of {', '.join(names)}"
     kept = {key: base.metadata[key] for key in KEPT if base and key in base.metadata}
-    meant = (
-        [*base.groups.values(), [base.labels[n] for b in base.borders for n in (*b.labels, *b.into)]] if base else []
-    )
-    if not all({*labels.values()} >= set(some) for some in meant):
+    if base and not {*labels.values()} >= _meant(base):
         kept = {key: value for key, value in kept.items() if key == THRESHOLD}
+    if base and modality != base.modality:
+        kept.pop("borders", None)
     value = {"type": "image", "dtype": "float32", "spatial_shape": list(patch)}
     return {
         "version": "0.1.0",

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from DeepImagingLib.training.outliers import Picture, Random
 
 MOST = 5
-POINTS = 3  # a pixel of the picture's side, along a lead: none is skipped however it bends
+POINTS = 6  # a pixel of the picture's side, along a lead, which may be five times as long: none is skipped
 
 
 class RandLeadsd(RandomizableTransform, MapTransform):

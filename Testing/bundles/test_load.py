@@ -522,8 +522,10 @@ class TestBorders:
             ({"into": KIDNEYS[:1]}, "can't grow into itself"),
             ({"below": 3}, "each has to be"),
             ({"within_mm": 0}, "the distance > 0"),
-            ({"within_mm": "4"}, "have to be finite"),
-            ({"above": float("inf")}, "have to be finite"),
+            ({"within_mm": "4"}, "have to be below"),
+            ({"within_mm": True}, "have to be below"),
+            ({"above": float("inf")}, "have to be below"),
+            ({"above": 10**400}, "have to be below"),
             ({"note": "x"}, "each has to be"),
         ],
     )

@@ -173,7 +173,7 @@ class TestAdd:
     def test_new_maps_are_seen_as_the_one_that_lies_there(self, mrml, volume, result) -> None:
         views.add_layout(mrml)
         table = scene.show_classes(result, volume)
-        there = scene.shown_heatmaps(table)[-1].node
+        there = scene.shown_heatmaps(table)[0].node
         overlays.lay_over(mrml, there, 0.2)
         overlays.see_from(there, 0.6)
         [made] = scene.add_heatmaps(

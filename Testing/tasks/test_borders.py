@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -45,6 +47,27 @@ def test_thick_slices_are_stepped_over_as_often_as_they_fit() -> None:
     grown = followed(labels, np.full(labels.shape, 900), spacing=(1.0, 1.0, 4.0)) == BONE
     assert np.flatnonzero(grown.any(axis=(0, 1))).tolist() == [1, 2, 3]
     assert np.flatnonzero(grown[6, :, 2]).tolist() == list(range(1, 12))
+
+
+@pytest.mark.parametrize("spacing", [(0.7, 0.7, 2.5), (2.5, 0.7, 0.7), (1.0, 1.0, 4.0), (1.3, 0.9, 1.1)])
+def test_ways_along_several_axes_are_no_longer_either(spacing) -> None:
+    labels = np.full((21, 21, 21), SOFT, np.uint8)
+    labels[10, 10, 10] = BONE
+    steps = np.abs(np.indices(labels.shape) - 10)
+    way = sum(size * along for size, along in zip(spacing, steps, strict=True))
+    grown = followed(labels, np.full(labels.shape, 900), spacing=spacing)
+    np.testing.assert_array_equal(grown == BONE, way <= 5.001)
+
+
+def test_memory_does_not_grow_with_what_may_be_grown_into() -> None:
+    labels = np.full((120, 120, 60), SOFT, np.uint8)
+    labels[:4, :4, :4] = BONE
+    image = np.full(labels.shape, 900, np.int16)
+    tracemalloc.start()
+    followed(labels, image)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * labels.size
 
 
 def test_other_labels_stay_as_they_are() -> None:

@@ -125,7 +125,7 @@ def upsample(folder: Path) -> tuple[Path, Path]:
 
 
 CASES = {
-    "torso": Case("the shipped model (UNet, 11 classes at 4 mm)", torso),
+    "torso": Case("the shipped model (UNet, 24 classes at 4 mm, without its borders)", torso),
     "unet": Case("UNet, 2 classes at 1.5 mm, random weights", unet),
     "segresnet": Case("SegResNet, 105 classes at 3 mm, random weights", segresnet),
     "stub": Case("a 1×1×1 head, 105 classes at 3 mm, Invertd before the argmax", stub),
