@@ -43,7 +43,7 @@ def config(**changes: Any) -> dict[str, Any]:
     recipe["network_def"] |= {"init_features": 4, "growth_rate": 4, "block_config": [1, 1]}
     recipe["radiographs"] |= {"size": SIZE}
     recipe["validation"]["phantoms"] |= {"size": SIZE, "bodies": 1, "exposures": 2}
-    recipe["patch_transform"]["transforms"][1]["spatial_size"] = [SIZE, SIZE]
+    recipe["patch_transform"]["transforms"][2]["spatial_size"] = [SIZE, SIZE]
     recipe["case_transform"]["transforms"][1]["spatial_size"] = SIZE
     recipe["case_transform"]["transforms"][3]["spatial_size"] = [SIZE, SIZE]
     recipe["trainer"] |= {"validate_every": 2, "checkpoint_seconds": 0.0, "precision": "full"}
