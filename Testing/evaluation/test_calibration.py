@@ -30,11 +30,10 @@ def chosen(seed: int, count: int = 3000) -> tuple[np.ndarray, np.ndarray]:
 
 
 class TestTheError:
-    @given(seed=SEEDS)
-    @settings(max_examples=30, deadline=None)
-    def test_of_right_probabilities_is_no_more_than_chance_makes(self, seed: int) -> None:
-        truth, said = right(seed)
-        assert ece(truth, said) < 2 * ece_by_chance(said) < 0.05
+    def test_of_right_probabilities_is_on_average_what_chance_makes(self) -> None:
+        errors, expected = zip(*((ece(truth, said), ece_by_chance(said)) for truth, said in map(right, range(20))))
+        assert np.mean(errors) == pytest.approx(np.mean(expected), rel=0.15)
+        assert max(expected) < 0.025
 
     def test_of_wrong_ones_is_how_far_they_are_off(self) -> None:
         truth, said = right(0)
