@@ -75,6 +75,7 @@ class TestDeterminism:
     def test_another_seed_gives_another_phantom(self) -> None:
         assert not np.array_equal(slab(3)[0], slab(4)[0])
 
+    @pytest.mark.slow
     def test_a_seed_is_one_body_at_every_spacing(self) -> None:
         coarse, fine = slab(3, 6.0, 6.0, 6.0)[1].layers, slab(3, 3.0, 3.0, 3.0)[1].layers
         for organ in (Organ.OTHER_TISSUE, Organ.LIVER, Organ.SPINE):
@@ -100,7 +101,8 @@ class TestGeometry:
             contour_torso.sample(**bad)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("seed", [SEEDS[0], *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[1:])])
+@pytest.mark.slow  # half a minute a body
+@pytest.mark.parametrize("seed", SEEDS)
 class TestAnatomy:
     def test_volumes_are_those_of_adults(self, seed: int) -> None:
         counts = np.bincount(torso(seed)[1].ravel(), minlength=24) * np.prod(SPACING) / 1000

@@ -226,6 +226,7 @@ class TestACoarseStage:
         make_trainer(staged, tmp_path / "bundle", cache=cache, resume=True).run()
         assert same(weights(whole), expected)
 
+    @pytest.mark.slow
     def test_it_takes_its_share_of_the_time(
         self, staged: Path, cache: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -328,6 +329,7 @@ def test_the_number_of_processes_that_make_patches_changes_nothing(trained: Path
     assert same(weights(tmp_path / "bundle"), weights(trained))
 
 
+@pytest.mark.slow  # plain MONAI trains for 20 s
 def test_monai_runs_the_same_file(staged: Path, cache: str, tmp_path: Path) -> None:
     ours = make_trainer(staged, tmp_path / "ours", cache=cache).run()
     settings = {"bundle_root": str(staged), "output_dir": str(tmp_path / "bundle"), "device": "cpu", "cache": cache}
