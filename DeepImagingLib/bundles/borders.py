@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from DeepImagingLib.bundles.groups import BACKGROUND
+from DeepImagingLib.bundles.groups import excludes
 from DeepImagingLib.bundles.metadata import printable
 from DeepImagingLib.errors import BundleError
 
@@ -54,7 +54,7 @@ def borders(metadata: Mapping[str, Any], labels: Mapping[int, str], exclusive: b
     listed = metadata.get("borders", [])
     if not isinstance(listed, list):
         raise BundleError(f"`borders` in metadata.json is {listed!r}; it has to be a list of {FORM}.")
-    if listed and not (labels.get(0, "").lower() == BACKGROUND if exclusive is None else exclusive):
+    if listed and not excludes(labels, exclusive):
         raise BundleError("`borders` in metadata.json needs labels that exclude each other; this model's may overlap.")
     numbers = {name: number for number, name in labels.items()}
     return tuple(_border(entry, numbers) for entry in listed)

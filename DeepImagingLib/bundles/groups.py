@@ -37,11 +37,16 @@ def groups(
     taken = next((name for name in found if not name or name.lower() in {n.lower() for n in labels.values()}), None)
     if taken is not None:
         raise BundleError(f"`groups` in metadata.json has a group named {taken!r}; give it a name that no label has.")
-    if found and not (labels.get(0, "").lower() == BACKGROUND if exclusive is None else exclusive):
+    if found and not excludes(labels, exclusive):
         raise BundleError(
             "`groups` in metadata.json needs labels that exclude each other; those of this model may overlap."
         )
     return found
+
+
+def excludes(labels: Mapping[int, str], exclusive: bool | None) -> bool:
+    """Return whether a voxel has one label alone; where it can't be told, a background tells."""
+    return labels.get(0, "").lower() == BACKGROUND if exclusive is None else exclusive
 
 
 def _members(name: str, members: object, labels: Mapping[int, str]) -> tuple[str, ...]:
