@@ -147,6 +147,43 @@ def page(picture: Picture, rng: Random) -> Picture:
     return shown
 
 
+def limbs(picture: Picture, rng: Random) -> Picture:
+    """Tubes of soft parts with a hollow bone in each: what a beam leaves of an arm, a leg or fingers."""
+    i, j = (np.linspace(-1, 1, n) for n in picture.shape)
+    shown, turn = np.zeros(picture.shape), rng.uniform(0, np.pi)
+    radius = rng.uniform(0.05, 0.5)
+    for _ in range(int(rng.randint(1, 6))):
+        angle = turn + rng.normal(0, 0.2)
+        beside = (i[:, None] - rng.uniform(-0.8, 0.8)) * np.cos(angle) + (j - rng.uniform(-0.8, 0.8)) * np.sin(angle)
+        bone = radius * rng.uniform(0.2, 0.5)
+        marrow = bone * rng.uniform(0.4, 0.9)
+        shown += _chord(beside, radius) + 3 * _chord(beside, bone) - 2.7 * _chord(beside, marrow)
+    return _stretched(shown + rng.normal(0, 0.02 * radius, picture.shape))
+
+
+def counted(picture: Picture, rng: Random) -> Picture:
+    """A blurred scene of few counts, as a gamma camera or an ultrasound probe gives."""
+    lit = gaussian_filter(scene(picture, rng), rng.uniform(0.5, 4)) ** rng.uniform(1, 4)
+    return _stretched(rng.poisson(lit * 10 ** rng.uniform(0, 2)))
+
+
+def aperture(picture: Picture, rng: Random) -> Picture:
+    """Another kind in a disc or a sector, the rest black, as eyes, scopes and probes show it."""
+    i, j = (np.linspace(-1, 1, n) for n in picture.shape)
+    i = i[:, None]
+    inside = np.hypot(i - rng.uniform(-0.3, 0.3), j - rng.uniform(-0.3, 0.3)) < rng.uniform(0.5, 1.1)
+    if rng.rand() < 0.4:
+        inside = (np.hypot(i, j + 1.2) < rng.uniform(1.2, 2.2)) & (np.abs(i) < rng.uniform(0.3, 0.9) * (j + 1.2))
+    return np.asarray(inside * _any_of((noise, scene, cells, counted), picture, rng), np.float32)
+
+
+def mixed(picture: Picture, rng: Random) -> Picture:
+    """One kind where clouds are, another between them."""
+    clouds = gaussian_filter(rng.normal(size=picture.shape), rng.uniform(5, 40))
+    two = [_any_of((noise, scene, cells, limbs, shuffled, counted), picture, rng) for _ in range(2)]
+    return np.asarray(np.where(clouds > np.percentile(clouds, rng.uniform(20, 80)), *two), np.float32)
+
+
 KINDS: Sequence[Callable[[Picture, Random], Picture]] = (
     inverted,
     turned,
@@ -159,7 +196,19 @@ KINDS: Sequence[Callable[[Picture, Random], Picture]] = (
     sparse,
     cells,
     page,
+    limbs,
+    counted,
+    aperture,
+    mixed,
 )
+
+
+def _any_of(kinds: Sequence[Callable[[Picture, Random], Picture]], picture: Picture, rng: Random) -> Picture:
+    return kinds[int(rng.randint(len(kinds)))](picture, rng)
+
+
+def _chord(beside: npt.NDArray[np.float64], radius: float) -> npt.NDArray[np.float64]:
+    return np.asarray(np.sqrt(np.clip(radius**2 - beside**2, 0, None)))
 
 
 def _resized(picture: Picture, shape: Sequence[int]) -> Picture:
