@@ -43,11 +43,19 @@ def config(**changes: Any) -> dict[str, Any]:
     recipe["network_def"] |= {"init_features": 4, "growth_rate": 4, "block_config": [1, 1]}
     recipe["radiographs"] |= {"size": SIZE}
     recipe["validation"]["phantoms"] |= {"size": SIZE, "bodies": 1, "exposures": 2}
-    recipe["patch_transform"]["transforms"][2]["spatial_size"] = [SIZE, SIZE]
-    recipe["case_transform"]["transforms"][1]["spatial_size"] = SIZE
-    recipe["case_transform"]["transforms"][3]["spatial_size"] = [SIZE, SIZE]
+    shrink(recipe["patch_transform"]["transforms"] + recipe["case_transform"]["transforms"])
     recipe["trainer"] |= {"validate_every": 2, "checkpoint_seconds": 0.0, "precision": "full"}
     return recipe
+
+
+def shrink(transforms: list[Any]) -> None:
+    """Have those that give a size give SIZE."""
+    for transform in transforms:
+        if isinstance(transform, dict) and "spatial_size" in transform:
+            one = isinstance(transform["spatial_size"], int)
+            transform["spatial_size"] = SIZE if one else [SIZE, SIZE]
+        elif isinstance(transform, dict) and "roi_size" in transform:
+            transform |= {"roi_size": [SIZE * 3 // 4] * 2, "max_roi_size": [SIZE, SIZE]}
 
 
 @pytest.fixture(scope="session")
