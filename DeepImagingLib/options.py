@@ -35,8 +35,8 @@ class Options:
             label but the background.
         tta: Test-time augmentation: letters of "ijk", the axes of the network's grid along which the image is run
             mirrored as well. All combinations of n axes are run, 2**n in number, and their answers averaged.
-        heatmaps: Names of a classifier's labels to show what it saw of; ("top",) stands for the most probable one,
-            ("all",) for every one.
+        heatmaps: Names of a classifier's labels to show what it saw of; ("all",) stands for every one, ("top",) for the
+            most probable one where one excludes the others, else for all that are found, or the most probable finding.
         method: How heatmaps are made: one of METHODS.
         layer: Of the network, that a class activation map is of; "" takes the last one with a spatial answer.
 

@@ -18,11 +18,11 @@ from DeepImagingLib import __version__
 from DeepImagingLib.bundles import Bundle, Pipeline, load_bundle
 from DeepImagingLib.errors import BundleError, InputError
 from DeepImagingLib.explain.explained import Explaining
-from DeepImagingLib.files import digest
+from DeepImagingLib.files import digest, picture_size
 from DeepImagingLib.inference import checks, uncertainty
 from DeepImagingLib.inference.answer import Answer
-from DeepImagingLib.inference.answers import cut_off
-from DeepImagingLib.inference.classify import classify, foresee_parts
+from DeepImagingLib.inference.answers import takes_eight_bits
+from DeepImagingLib.inference.classify import classify, foresee_parts, parts_of
 from DeepImagingLib.inference.detect import Detecting
 from DeepImagingLib.inference.device import choose_device
 from DeepImagingLib.inference.inputs import Image, Prepared, gather, label_of, prepare
@@ -161,11 +161,12 @@ def _classified(start: _Start, options: Options, monitor: Monitor) -> Classifica
         i, j, k = (*prepared.reference.shape[1:], 1)[:3]
         slices = classification.by_slice(rows, k, options.roi) if said.parts.sliced else None
     region = next(iter(start.regions.values())).shape[1:]
+    thresholds = classification.thresholds(loaded.metadata, said.names, said.answers.threshold)
+    explaining = Explaining(loaded, pipeline, start.device, said, options, monitor)
     heatmaps = tuple(
         replace(heat, values=_whole(heat.values.reshape(1, *region), prepared, options, loaded)[0])
-        for heat in Explaining(loaded, pipeline, start.device, said, options, monitor).heatmaps(probabilities)
+        for heat in explaining.heatmaps(probabilities, thresholds)
     )
-    thresholds = classification.thresholds(loaded.metadata, said.names, said.answers.threshold)
     doubt = "" if said.answers.exclusive else classification.contradiction(said.names, probabilities, thresholds)
     notes = (*loaded.notes, *prepared.notes, *said.notes, *([doubt] if doubt else []))
     provenance = _provenance(loaded, prepared.by_name, options, said, monitor.seconds, notes)
@@ -285,6 +286,7 @@ def _started(
     masks = not (loaded.detector or loaded.classifies)
     wanted = segmentation.channels_of(options.probabilities, loaded.labels) if masks else {}
     with monitor.stage("Checking the input"):
+        check_room(loaded, inputs, options)
         prepared = prepare(loaded, inputs)
         regions = {name: crop(image, options.roi) for name, image in prepared.by_name.items()}
         for name, region in regions.items():
@@ -295,9 +297,29 @@ def _started(
             # MONAI warns of defaults that change, which is for a bundle's author and not for its user.
             warnings.simplefilter("ignore", FutureWarning)
             pipeline = build(loaded, device)
-    if loaded.classifies and (limits := cut_off(pipeline.preprocessing)):
-        checks.check_within(next(iter(regions.values())), label_of(next(iter(regions)), regions), limits)
+    if loaded.classifies and takes_eight_bits(pipeline.preprocessing):
+        name = next(iter(regions))  # of several, those behind the first are masks
+        regions[name], mended = checks.in_eight_bits(regions[name], label_of(name, regions))
+        prepared = replace(prepared, notes=(*prepared.notes, *mended))
     return _Start(loaded, prepared, regions, pipeline, device, wanted)
+
+
+def check_room(bundle: Bundle, inputs: Image | Mapping[str, Image], options: Options) -> None:
+    """Look whether a classifier's picture will fit before it is decoded, which takes minutes where it is very large.
+
+    Raises:
+        MemoryLimitError: It won't, by the header of its file.
+        InputError: Something is asked for that classifiers have not.
+    """
+    import torch
+    from monai.data import MetaTensor
+
+    given = list(inputs.values()) if isinstance(inputs, Mapping) else [inputs]
+    if not bundle.classifies or options.roi is not None or len(given) != 1 or not isinstance(given[0], str | Path):
+        return
+    if size := picture_size(Path(given[0])):
+        image = MetaTensor(torch.zeros(1).expand(bundle.input_channels, *size))  # which takes no memory
+        parts_of(bundle, {bundle.input_key: image}, choose_device(options.device), options)
 
 
 def _whole(layers: npt.NDArray[Any], prepared: Prepared, options: Options, bundle: Bundle) -> npt.NDArray[Any]:

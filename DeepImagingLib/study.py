@@ -134,6 +134,7 @@ class StudyJob:
     def _taken(self, context: Context, monitor: Monitor) -> tuple[Bundle, dict[str, MetaTensor], Options]:
         """Return the bundle, the images, and the options with the region."""
         from DeepImagingLib import files
+        from DeepImagingLib.road import check_room
         from DeepImagingLib.tasks.segmentation import channels_of
 
         with monitor.stage("Reading the model"):
@@ -144,6 +145,8 @@ class StudyJob:
                 raise InputError("A classifier writes its heatmaps as .nii.gz; name some with --heatmaps, `top` say.")
             if not (bundle.detector or bundle.classifies):
                 channels_of(self.options.probabilities, bundle.labels)  # a wrong name is told before a scan is read
+            if self.region is None:
+                check_room(bundle, self.inputs, self.options)
         images = self._read(monitor)
         options = self.options
         if self.region is not None:

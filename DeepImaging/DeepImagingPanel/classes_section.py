@@ -83,10 +83,8 @@ class ClassesSection(ResultFrame):
         """Tell where the image, or the map that is shown, is not to be believed."""
         shown = self._shownMap()
         notes = [looks.sentence(provenanceOf(self.node).get("bundle", ""))] if self._result.is_unlike else []
-        if shown is not None and scene.is_independent(shown.sameness):
-            words = _("{name}: this map does not depend on what the model learnt.")
-            notes.append(words.format(name=shown.node.GetName()))
-        return notes
+        doubt = shown.heatmap.doubt if shown is not None else ""
+        return [*notes, f"{shown.node.GetName()}: {doubt}."] if doubt else notes
 
     def copy(self) -> None:
         """Put the table on the clipboard as text with tabs, as spreadsheets take it."""

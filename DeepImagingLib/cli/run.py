@@ -137,6 +137,9 @@ def _tell_classes(report: Mapping[str, Any]) -> None:
         print(f"{label:<32} {probability:6.3f}{'  found' if label in report['found'] else ''}")
     if report["unlike_training_data"] and report["unlike_training_data"]["flagged"]:
         print("The input does not look like what the model was trained on; these numbers mean little.")
+    for heat in report["heatmaps"]:
+        if heat["doubt"]:
+            print(f"{heat['label']} ({heat['method']}): {heat['doubt']}.")
 
 
 def _tell_segments(summary: study.Summary, outputs: Sequence[Path]) -> None:

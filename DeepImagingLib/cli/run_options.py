@@ -22,7 +22,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--heatmaps",
         metavar="NAME[,NAME...]",
-        help="labels of a classifier to show what it saw of: `top`, `all`, names",
+        help="labels of a classifier to show what it saw of: `top` (what is found, or most probable), `all`, names",
     )
     parser.add_argument("--method", default=METHODS[0], choices=METHODS, help="how heatmaps are made")
     parser.add_argument("--layer", default="", help="of the network, for class activation maps; the last by default")

@@ -16,13 +16,6 @@ if TYPE_CHECKING:
     import torch
     from monai.data import MetaTensor
 
-INDEPENDENT = 0.5
-"""Rank correlation from which on a map counts as one that doesn't hang on the weights.
-
-A small DenseNet trained to tell rings from discs stays below 0.35 with every method, a network that ignores its
-weights is at 1; untrained ones reach 0.9 with Grad-CAM++, whose map shows what is in the image.
-"""
-
 
 class FixedWeightsError(InputError):
     """A network can't be tried with other weights: it keeps its own in its code."""

@@ -63,7 +63,8 @@ class Walk:
     def spatial(self) -> Iterator[tuple[int, str, Cells]]:
         """Yield number of the call, name and cells of what is laid out as the image is, in more than one cell."""
         for number, (name, shape, _) in enumerate(self.calls):
-            if name and len(shape) == len(self.size) + 2 and math.prod(shape[2:]) > 1:
+            laid_out = len(shape) == len(self.size) + 2 and not _is_channels_last(shape, self.size)
+            if name and laid_out and math.prod(shape[2:]) > 1:
                 yield number, name, shape[2:]
 
     def field_of(self, cells: Cells) -> Field:
@@ -97,6 +98,12 @@ def walk(network: torch.nn.Module, image: MetaTensor) -> Walk:
                 hooks.callback(layer.register_forward_hook(partial(found.note, name)).remove)
         network(batch_of(network, image))
     return found
+
+
+def _is_channels_last(shape: Cells, size: Cells) -> bool:
+    """Tell whether sides of a layer fit the image's far better without the last axis than without the channels'."""
+    last, first = (np.ptp(np.log(np.array(cells) / size)) for cells in (shape[1:-1], shape[2:]))
+    return bool(last < first - 1)  # by a factor of e; rounding changes small grids by less
 
 
 def _is_pad(layer: torch.nn.Module) -> bool:

@@ -14,7 +14,7 @@ from DeepImagingLib.files.findings import (
 )
 from DeepImagingLib.files.image import NOTE_KEY, as_image, digest
 from DeepImagingLib.files.lesions import Reference, read_deeplesion, read_luna16
-from DeepImagingLib.files.read import read
+from DeepImagingLib.files.read import picture_size, read
 from DeepImagingLib.files.roi import read_roi
 from DeepImagingLib.files.staging import failed_writing, staged
 from DeepImagingLib.files.voxels import Voxels
@@ -32,6 +32,7 @@ __all__ = [
     "digest",
     "failed_writing",
     "findings_report",
+    "picture_size",
     "read",
     "read_deeplesion",
     "read_luna16",

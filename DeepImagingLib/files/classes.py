@@ -63,6 +63,7 @@ def _heatmap(heat: Heatmap) -> dict[str, Any]:
         "lowest": float(heat.values.min()),
         "highest": float(heat.values.max()),
         "sameness_with_random_weights": heat.sameness,
+        "doubt": heat.doubt,
     }
 
 

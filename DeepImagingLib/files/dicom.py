@@ -109,6 +109,13 @@ def read_files(paths: Sequence[Path]) -> MetaTensor:
     return _read_series([(path, _header(path)) for path in paths])
 
 
+def size_of(path: Path) -> tuple[int, int, int]:
+    """Return columns, rows and frames of a file, by its header alone; raises InputError where that can't be read."""
+    header = _header(path)
+    columns, rows = (int(header.get(name) or 0) for name in ("Columns", "Rows"))
+    return columns, rows, int(header.get("NumberOfFrames") or 1)
+
+
 def _header(path: Path) -> Dataset:
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError

@@ -41,6 +41,25 @@ def read(path: str | Path, *, series: str | None = None) -> MetaTensor:
         raise InputError(f"{path.name[:80]!r} can't be read ({error.strerror or 'damaged'}); is it whole?") from error
 
 
+def picture_size(path: Path) -> tuple[int, ...] | None:
+    """Return (I, J) of a file with one picture, by its header alone; None where that doesn't tell."""
+    try:
+        size = dicom.size_of(path) if dicom.is_dicom(path) else _itk_size(path)
+    except (InputError, OSError, RuntimeError, TypeError, ValueError):  # `read` knows it, or tells what is wrong
+        return None
+    return size[:2] if all(n == 1 for n in size[2:]) else None
+
+
+def _itk_size(path: Path) -> tuple[int, ...]:
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    size: tuple[int, ...] = reader.GetSize()
+    return size
+
+
 def _read(path: Path, series: str | None) -> MetaTensor:
     if not path.exists():
         raise InputError(f"There is no file or folder {str(path)!r}; check the spelling.")

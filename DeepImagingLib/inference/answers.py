@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,17 +34,20 @@ class Answers:
         key: Under which they take them.
         exclusive: True where the labels exclude each other.
         threshold: Of every label.
+        done: Without an activation: whether the outputs are probabilities already.
     """
 
     activations: tuple[Any, ...]
     key: str
     exclusive: bool
     threshold: float = THRESHOLD
+    done: bool = False
 
     def probabilities(self, outputs: torch.Tensor) -> Numbers:
         """Return (N, labels) probabilities of outputs (N, labels), each item by itself as MONAI's evaluators do.
 
-        Without an activation, outputs that are probabilities already, all of them, stay as they are.
+        Without an activation, outputs that are probabilities already stay as they are: those of a network that
+        makes them, and of exclusive labels those that sum to one.
 
         Raises:
             BundleError: What the activation gives are no probabilities.
@@ -53,7 +57,7 @@ class Answers:
         values = outputs.detach().float().cpu()
         if any(_activates(step) for step in self.activations):
             told = torch.stack([self._row(row) for row in values])
-        elif _are_probabilities(values, self.exclusive):
+        elif self.done or (self.exclusive and _sum_to_one(values)):
             told = values.double()
         else:
             told = torch.softmax(values.double(), 1) if self.exclusive else torch.sigmoid(values.double())
@@ -74,20 +78,29 @@ def _activates(step: Any) -> bool:
     return any(any(getattr(step, name)) for name in ("sigmoid", "softmax", "other"))
 
 
-def _are_probabilities(values: torch.Tensor, exclusive: bool) -> bool:
-    within = bool(((values >= 0) & (values <= 1)).all())
-    return within and (not exclusive or bool(((values.sum(1) - 1).abs() < SUMS_TO_ONE).all()))
+def _sum_to_one(values: torch.Tensor) -> bool:
+    return bool((values >= 0).all()) and bool(((values.sum(1) - 1).abs() < SUMS_TO_ONE).all())
 
 
-def cut_off(preprocessing: Compose) -> tuple[float, float] | None:
-    """Return the values beyond which a chain cuts off an image, None where it doesn't."""
-    for step in preprocessing.transforms:
-        if type(step).__name__ == "ScaleIntensityRanged" and step.scaler.clip:
-            return float(step.scaler.a_min), float(step.scaler.a_max)
-    return None
+def makes_probabilities(network: torch.nn.Module) -> bool:
+    """Tell whether a network's last layer makes probabilities.
+
+    Neither values nor metadata tell: logits may lie between 0 and 1 as well, of one image and not of the next, and
+    bundles of the zoo call logits probabilities.
+    """
+    import torch
+
+    *_, last = network.modules()
+    return isinstance(last, torch.nn.Sigmoid | torch.nn.Softmax)
 
 
-def read_answers(postprocessing: Compose, key: str, count: int) -> Answers:
+def takes_eight_bits(preprocessing: Compose) -> bool:
+    """Tell whether a chain brings values of 0 to 255 to the network's own range."""
+    scalers = [step.scaler for step in preprocessing.transforms if type(step).__name__ == "ScaleIntensityRanged"]
+    return bool(scalers) and (scalers[0].a_min, scalers[0].a_max) == (0, 255)
+
+
+def read_answers(postprocessing: Compose, key: str, count: int, done: bool) -> Answers:
     """Return how a bundle's post-processing reads its network's outputs.
 
     The first Activationsd makes probabilities of them, and the first AsDiscreted decides: an argmax is for labels that
@@ -97,6 +110,7 @@ def read_answers(postprocessing: Compose, key: str, count: int) -> Answers:
         postprocessing: The bundle's.
         key: Of the prediction.
         count: How many outputs there are.
+        done: True where the network makes probabilities itself.
 
     Raises:
         BundleError: There is a step in between that isn't known to keep one number a label.
@@ -107,14 +121,21 @@ def read_answers(postprocessing: Compose, key: str, count: int) -> Answers:
         name = type(step).__name__
         if name == "AsDiscreted":
             exclusive = bool(_setting(step, "argmax", key)) if softmax is None else softmax
-            threshold = _setting(step, "threshold", key)
-            return Answers(tuple(activations), key, exclusive, THRESHOLD if threshold is None else float(threshold))
+            threshold = _threshold(_setting(step, "threshold", key), any(map(_activates, activations)) or done)
+            return Answers(tuple(activations), key, exclusive, threshold, done)
         if name == "Activationsd":
             softmax = bool(_setting(step, "softmax", key))
             activations.append(step)
         elif name not in CONVERSIONS:
             raise BundleError(f"The post-processing step {name} isn't one of a classifier; remove it from the bundle.")
-    return Answers(tuple(activations), key, count > 1 if softmax is None else softmax)
+    return Answers(tuple(activations), key, count > 1 if softmax is None else softmax, done=done)
+
+
+def _threshold(value: Any, of_probabilities: bool) -> float:
+    """Return a bundle's threshold as a probability; one of outputs that stay as they are is a logit."""
+    if value is None:
+        return THRESHOLD
+    return float(value) if of_probabilities else 1 / (1 + math.exp(-float(value)))
 
 
 def _setting(step: Any, name: str, key: str) -> Any:
@@ -127,11 +148,15 @@ def label_names(labels: Mapping[int, str], count: int, bundle: str) -> tuple[str
     """Return the names of a network's outputs.
 
     Raises:
-        BundleError: The metadata name another number of labels.
+        BundleError: The metadata name another number of labels, or two by one name.
     """
     if labels and sorted(labels) != list(range(count)):
         raise BundleError(
             f"The metadata of {bundle!r} name {len(labels)} labels, but its network answers with {count} numbers; "
             "mend `channel_def`."
         )
-    return tuple(labels.get(n, f"label {n}") for n in range(count))
+    names = tuple(labels.get(n, f"label {n}") for n in range(count))
+    if len(set(names)) < count:
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BundleError(f"The metadata of {bundle!r} call two labels {twice!r}; give each a name in `channel_def`.")
+    return names

@@ -19,6 +19,9 @@ SHEAR_TOLERANCE = 1e-3
 SOFTEST_AIR_HU = -200  # a CT holds air or lung, which lie far below
 SAME_GRID_MM = 1e-2
 LEAST_PIXELS = 8
+EIGHT_BITS = 255
+OVERSHOOT = 1.1  # that interpolation may leave
+BITS = (10, 12, 14, 16)
 
 
 def check_affine(affine: npt.NDArray[np.float64], name: str) -> None:
@@ -70,14 +73,31 @@ def unlike_modality(image: MetaTensor, name: str, modality: str) -> str:
     return f"The model expects CT in Hounsfield units, but the values of {name} run from {low:g} to {high:g}; check it."
 
 
-def check_within(image: MetaTensor, name: str, limits: tuple[float, float]) -> None:
-    """Raise InputError where an image goes far beyond the values that a model was made for, which would be cut off."""
+def in_eight_bits(image: MetaTensor, name: str) -> tuple[MetaTensor, list[str]]:
+    """Return a picture for a model that takes 0 to 255 in these values, and a note where they were others.
+
+    Whole numbers are taken for the fewest bits of BITS that hold them, 0 to 1 for shares.
+
+    Raises:
+        InputError: They are neither.
+    """
+    import torch
+
     low, high = (float(end) for end in image.as_tensor().aminmax())
-    if high > limits[1] + (limits[1] - limits[0]):
+    if low >= 0 and 1 < high <= EIGHT_BITS * OVERSHOOT:
+        return image, []
+    whole = bool((image.as_tensor() == torch.round(image.as_tensor())).all())
+    bits = next((bits for bits in BITS if high < 2**bits), None)
+    if low >= 0 and high <= 1:
+        most, taken = 1, "shares of 1"
+    elif low >= 0 and whole and bits:
+        most, taken = 2**bits - 1, f"{bits} bits"
+    else:
         raise InputError(
-            f"The values of {name} run from {low:g} to {high:g}, but the model takes {limits[0]:g} to {limits[1]:g}; "
-            "convert it to these first (a picture of 8 bits has 0 to 255)."
+            f"The values of {name} run from {low:g} to {high:g}, but the model takes 0 to 255; convert it to these."
         )
+    note = f"The values of {name} run from {low:g} to {high:g}, taken for {taken}, and were brought to 0 to 255."
+    return image * (EIGHT_BITS / most), [note]
 
 
 def check_not_constant(image: MetaTensor, name: str, *, colours: bool = False) -> None:

@@ -14,11 +14,12 @@ import numpy.typing as npt
 from DeepImagingLib.errors import BundleError, InputError, MemoryLimitError
 from DeepImagingLib.files import as_image
 from DeepImagingLib.inference.answer import Answer
-from DeepImagingLib.inference.answers import Answers, Numbers, label_names, read_answers
+from DeepImagingLib.inference.answers import Answers, Numbers, label_names, makes_probabilities, read_answers
 from DeepImagingLib.inference.ladder import half_of
 from DeepImagingLib.inference.plan import InParts, limits
 from DeepImagingLib.inference.predict import told_plainly
 from DeepImagingLib.inference.preprocess import preprocess
+from DeepImagingLib.inference.upright import turn_of
 from DeepImagingLib.tasks.classification import likeness_of, unlikeness
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Said(Answer):
 class Parts:
     """What of the images the network sees one after the other: all at once, slices, or patches.
 
+    Pictures and slices are turned upright, see `upright`, and lie in a plane of their own; volumes stay where they are.
+
     Args:
         images: Image key to (C, I, J) or (C, I, J, K).
         dims: Axes that the network works on.
@@ -67,8 +70,10 @@ class Parts:
     """
 
     def __init__(self, images: Images, dims: int, patch: tuple[int, ...] | None = None) -> None:
-        self._images = images
-        shape = next(iter(images.values())).shape[1:]
+        first = next(iter(images.values()))
+        self._turn = turn_of(np.asarray(first.affine, np.float64)) if dims == 2 else None
+        self._images = {key: self._upright(image) for key, image in images.items()} if self._turn else dict(images)
+        shape = next(iter(self._images.values())).shape[1:]
         self.sliced = dims == 2 and len(shape) == 3
         self.starts = _starts(tuple(shape), patch) if patch else []
         self.patch = patch if self.starts else None
@@ -83,16 +88,29 @@ class Parts:
         return "patch" if self.patch else "slice" if self.sliced else "image"
 
     def __getitem__(self, number: int) -> dict[str, MetaTensor]:
-        """Return one, by image key, in its place in the world; a copy but where it is all of the images."""
+        """Return one, by image key; a copy but where it is all of the images."""
         return {key: self._cut(image, number) for key, image in self._images.items()}
 
-    def _cut(self, image: MetaTensor, number: int) -> MetaTensor:
+    def _upright(self, image: MetaTensor) -> npt.NDArray[np.float32]:
+        assert self._turn is not None
+        return self._turn.upright(image.numpy())
+
+    def _cut(self, image: Any, number: int) -> MetaTensor:
+        if self._turn is None:
+            whole: MetaTensor = image
+            return whole
+        place = self._turn.affine
         if self.sliced:
-            return _moved(image, (0, 0, number), image.numpy()[..., number])
+            return as_image(image[..., number].copy(), place)
         if self.patch:
             i, j = self.starts[number]
-            return _moved(image, (i, j, 0), image.numpy()[:, i : i + self.patch[0], j : j + self.patch[1]])
-        return image
+            place[:, 3] = place @ [i, j, 0, 1]
+            return as_image(image[:, i : i + self.patch[0], j : j + self.patch[1]].copy(), place)
+        return as_image(image, place)
+
+    def back(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return values (I, J, K) in the input's grid of those in a part's, of a picture or slice K = 1."""
+        return values if self._turn is None else np.ascontiguousarray(self._turn.back(values))
 
     def map_of(self, values: Numbers) -> npt.NDArray[np.float32]:
         """Return (I, J, 1) with each patch's value at its place; where patches overlap, their mean."""
@@ -103,7 +121,7 @@ class Parts:
             place = (slice(i, i + self.patch[0]), slice(j, j + self.patch[1]))
             total[place] += value
             count[place] += 1
-        return np.asarray(total / np.maximum(count, 1), np.float32)[..., None]
+        return self.back(np.asarray(total / np.maximum(count, 1), np.float32)[..., None])
 
 
 def _starts(shape: tuple[int, ...], patch: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -112,12 +130,6 @@ def _starts(shape: tuple[int, ...], patch: tuple[int, ...]) -> list[tuple[int, i
         return []
     firsts = [[*range(0, n - p, p), n - p] for n, p in zip(shape, patch, strict=True)]
     return [(i, j) for i in firsts[0] for j in firsts[1]]
-
-
-def _moved(image: MetaTensor, first: Sequence[int], values: npt.NDArray[Any]) -> MetaTensor:
-    affine = np.asarray(image.affine, np.float64).copy()
-    affine[:, 3] = affine @ [*first, 1]
-    return as_image(values.copy(), affine)
 
 
 def classify(
@@ -154,7 +166,8 @@ def classify(
                 rows.extend(call(batch))
         outputs = torch.stack(rows)
         names = label_names(bundle.labels, outputs.shape[1], bundle.name)
-        answers = read_answers(pipeline.postprocessing, bundle.pred_key, len(names))
+        done = makes_probabilities(pipeline.network)
+        answers = read_answers(pipeline.postprocessing, bundle.pred_key, len(names), done)
         probabilities = answers.probabilities(outputs)
     if not np.isfinite(probabilities).all():
         raise BundleError(f"The bundle {bundle.name!r} answers with values that are not numbers; its weights are bad.")
@@ -202,13 +215,16 @@ def parts_of(bundle: Bundle, images: Images, device: torch.device, options: Opti
 
 def prepared(bundle: Bundle, pipeline: Pipeline, parts: Parts, number: int, monitor: Monitor) -> MetaTensor:
     """Return what goes into the network of one part (C, I, J) or (C, I, J, K), by the bundle's preprocessing."""
+    import torch
+    from monai.data import MetaTensor
+
     if len(parts) > 1:
         monitor.ask()
         made = pipeline.preprocessing(parts[number])
     else:
         made = preprocess(pipeline.preprocessing, parts[number], monitor)
-    image: MetaTensor = made[bundle.input_key]
-    return image
+    image = made[bundle.input_key]
+    return image if isinstance(image, MetaTensor) else MetaTensor(torch.as_tensor(image))
 
 
 class _Network:

@@ -53,6 +53,8 @@ def prepare(bundle: Bundle, inputs: Image | Mapping[str, Image]) -> Prepared:
             checks.check_size(image, label)
         else:
             checks.check_dimensions(image, label, bundle.takes_volume)
+            if bundle.patch:
+                checks.check_size(image, label)
         image = image if bundle.takes_volume else as_picture(image)
         checks.check_affine(np.asarray(image.affine), label)
         images[name], mended = checks.checked_voxels(image, label)

@@ -7,12 +7,10 @@ Widgets don't live here.
 from DeepImagingLib.scene.anatomy import anatomy_of
 from DeepImagingLib.scene.class_sheet import write_class_picture
 from DeepImagingLib.scene.classifications import (
-    INDEPENDENT_WORDS,
     ShownHeatmap,
     add_heatmaps,
     classification_of,
     image_of,
-    is_independent,
     show_classes,
     shown_heatmaps,
 )
@@ -58,7 +56,6 @@ __all__ = [
     "ClassificationExport",
     "DetectionsExport",
     "Finding",
-    "INDEPENDENT_WORDS",
     "ResultExport",
     "Review",
     "ShownHeatmap",
@@ -78,7 +75,6 @@ __all__ = [
     "fit_scale",
     "host",
     "image_of",
-    "is_independent",
     "learn_from",
     "jump",
     "jump_to_slice",

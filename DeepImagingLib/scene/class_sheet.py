@@ -13,18 +13,16 @@ import numpy.typing as npt
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.inference.checks import SOFTEST_AIR_HU
-from DeepImagingLib.results import Classification, Heatmap
+from DeepImagingLib.results import PATCHES, Classification, Heatmap
 from DeepImagingLib.scene.classifications import (
-    INDEPENDENT_WORDS,
     TELLING,
     classification_of,
     image_of,
-    is_independent,
     shown_heatmaps,
 )
 from DeepImagingLib.scene.overlays import OPACITY, scale_of
 from DeepImagingLib.scene.overview import PANELS, THROUGH, draw_letters, footer, slice_indices
-from DeepImagingLib.scene.scales import PATCHES, natural_scale
+from DeepImagingLib.scene.scales import natural_scale
 from DeepImagingLib.scene.volumes import voxels
 
 INCHES = 4.2
@@ -206,5 +204,5 @@ def _draw_heatmap(axes: Any, heat: Heatmap, view: _View, scale: float) -> None:
     bar.ax.tick_params(color="0.7", labelcolor="0.7", labelsize=8)
     bar.outline.set_edgecolor("0.35")
     title = f"{heat.label} ({', '.join(filter(None, (heat.method, heat.layer)))})"
-    told = [title, INDEPENDENT_WORDS] if is_independent(heat.sameness) else [title]
+    told = filter(None, (title, heat.doubt))
     axes.set_title("\n".join(fill(text, LINE) for text in told), color=TICK, fontsize=9.5)

@@ -11,8 +11,7 @@ from uuid import uuid4
 import numpy as np
 
 from DeepImagingLib.errors import InputError
-from DeepImagingLib.explain import INDEPENDENT
-from DeepImagingLib.results import Classification, Heatmap, Provenance
+from DeepImagingLib.results import PATCHES, Classification, Heatmap, Provenance
 from DeepImagingLib.scene.batch import batch
 from DeepImagingLib.scene.classes_table import add_slices, fill_classes
 from DeepImagingLib.scene.folders import file_beside
@@ -25,7 +24,7 @@ from DeepImagingLib.scene.removal import (
     remove,
     remove_node,
 )
-from DeepImagingLib.scene.scales import PATCHES, SCALE_ATTRIBUTE, keep_scale, kept_scale, natural_scale, scale_name
+from DeepImagingLib.scene.scales import SCALE_ATTRIBUTE, keep_scale, kept_scale, natural_scale, scale_name
 from DeepImagingLib.scene.state import check_unmoved
 from DeepImagingLib.scene.volumes import as_image_data, kji_array
 
@@ -37,8 +36,6 @@ IMAGE_REFERENCE = "DeepImaging.Image"
 """Role by which the table names the volume that was looked at."""
 TELLING = 0.25
 """The share of the scale below which the scan is seen instead of a heatmap."""
-
-INDEPENDENT_WORDS = "this map does not depend on what the model learnt"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +52,12 @@ class ShownHeatmap:
     method: str
     layer: str
     sameness: float | None
+
+    @property
+    def heatmap(self) -> Heatmap:
+        """All of it, as the run gave it; its values, (I, J, K), show the memory of the node."""
+        values = kji_array(self.node.GetImageData()).T
+        return Heatmap(self.label, self.method, values, self.layer, self.sameness)
 
 
 def show_classes(result: Classification, reference: Any, *, name: str = "") -> Any:
@@ -134,11 +137,6 @@ def shown_heatmaps(table: Any) -> list[ShownHeatmap]:
     return [ShownHeatmap(node, **json.loads(text)) for node, text in told if text]
 
 
-def is_independent(sameness: float | None) -> bool:
-    """Tell whether a heatmap stays the same with random weights, see `Heatmap.sameness`: then it tells nothing."""
-    return sameness is not None and sameness >= INDEPENDENT
-
-
 def classification_of(table: Any) -> Classification:
     """Return the classification that a table node stands for, as the run gave it, with the heatmaps of now.
 
@@ -146,15 +144,11 @@ def classification_of(table: Any) -> Classification:
     """
     told = json.loads(table.GetAttribute(CLASSES_ATTRIBUTE))
     slices = told.pop("slices")
-    heatmaps = tuple(
-        Heatmap(shown.label, shown.method, kji_array(shown.node.GetImageData()).T, shown.layer, shown.sameness)
-        for shown in shown_heatmaps(table)
-    )
     tuples = {key: tuple(value) for key, value in told.items() if isinstance(value, list)}
     return Classification(
         **{**told, **tuples, "affine": np.array(told["affine"])},
         slices=None if slices is None else np.array(slices, np.float64),
-        heatmaps=heatmaps,
+        heatmaps=tuple(shown.heatmap for shown in shown_heatmaps(table)),
         provenance=_provenance(table),
     )
 

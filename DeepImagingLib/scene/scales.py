@@ -19,8 +19,6 @@ from DeepImagingLib.scene.volumes import kji_array
 SCALE_ATTRIBUTE = "DeepImaging.Scale"
 """Of a heatmap's volume: the name under which the scene keeps its scale."""
 KEEPER = "DeepImagingHeatmapScales"
-PATCHES = "patches"
-"""The method of maps that hold probabilities, which have a scale by nature."""
 HIGHEST = 99.9
 """Percentile of a map's positive values that the brightest colour stands for: single voxels of integrated gradients
 lie far above all others."""

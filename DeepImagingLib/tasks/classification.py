@@ -95,17 +95,33 @@ def thresholds(metadata: Mapping[str, Any], names: Sequence[str], usual: float) 
     return tuple(float(own[n]) if isinstance(own.get(n), (int, float)) and 0 <= own[n] <= 1 else usual for n in names)
 
 
-def channels_of(asked: Sequence[str], names: Sequence[str], probabilities: Sequence[float]) -> tuple[int, ...]:
-    """Return the numbers of the labels asked for by name; ("top",) is the most probable one, ("all",) is every one.
+def channels_of(
+    asked: Sequence[str], names: Sequence[str], probabilities: Sequence[float], least: Sequence[float] = ()
+) -> tuple[int, ...]:
+    """Return the numbers of the labels asked for by name; ("all",) is every one, ("top",) is those found.
+
+    Of labels that exclude each other that is the most probable one. Of others it is all findings that reach their
+    threshold, or else the most probable finding; labels in `NONE` are none.
+
+    Args:
+        asked: Names, or one of these words.
+        names, probabilities: Of each label.
+        least: From which probability each counts as found; () of labels that exclude each other.
 
     Raises:
         InputError: There is no such label.
     """
     if tuple(asked) == (TOP,) and TOP not in names:
-        return (int(np.argmax(probabilities)),)
+        return _top(names, probabilities, least)
     if tuple(asked) == (ALL,) and ALL not in names:
         return tuple(range(len(names)))
     if unknown := [name for name in asked if name not in names]:
         alone = f"{unknown[0]!r} stands alone, without other labels" if unknown[0] in (TOP, ALL) else ""
         raise InputError(f"{alone or f'The model has no label {unknown[0]!r}'}; it has {', '.join(names)}.")
     return tuple(names.index(name) for name in asked)
+
+
+def _top(names: Sequence[str], probabilities: Sequence[float], least: Sequence[float]) -> tuple[int, ...]:
+    findings = [n for n, name in enumerate(names) if not least or name.lower() not in NONE]
+    found = [n for n in findings if least and probabilities[n] >= least[n]]
+    return tuple(found) or (max(findings or range(len(names)), key=lambda n: probabilities[n]),)

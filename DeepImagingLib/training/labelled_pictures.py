@@ -17,6 +17,8 @@ from torch.utils.data import Dataset
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.files import read
 from DeepImagingLib.files.labels import find_pictures, read_labels, read_list
+from DeepImagingLib.inference.inputs import as_picture
+from DeepImagingLib.inference.upright import upright
 from DeepImagingLib.training.pool import Arrays, cache_folder, draw_all, kept_or_drawn
 
 Item = Mapping[str, Any]
@@ -52,7 +54,8 @@ class LabelledPictures(Dataset[Item]):
 
     Args:
         folder: With the pictures, in folders of any depth, and the files below.
-        table: Name of the table of labels (see `files.labels.read_labels`).
+        table: Name of the table of labels (see `files.labels.read_labels`), or how it begins where there is one such
+            table alone, as `Data_Entry_2017_v2020.csv` for `Data_Entry_2017.csv`.
         listed: Name of a file that lists the pictures to take; without one, all of the table are.
         labels: To tell; without any, the table's.
         size: Pixels a side.
@@ -83,7 +86,7 @@ class LabelledPictures(Dataset[Item]):
         if not folder:
             raise InputError("The recipe trains on pictures of your own; name their folder with --data.")
         root = Path(folder)
-        known = read_labels(root / table)
+        known = read_labels(_table(root, table))
         names = read_list(root / listed) if listed else tuple(known.on)
         truth = known.truth(names, labels or known.labels)
         subjects = [known.subjects.get(name, name) for name in names]
@@ -122,6 +125,13 @@ class LabelledPictures(Dataset[Item]):
         return self.transform(item) if self.transform else item
 
 
+def _table(root: Path, name: str) -> Path:
+    """Return the table of this name, or the one that has more to its name: ChestX-ray14's was renamed."""
+    path = root / name
+    longer = list(path.parent.glob(f"{path.stem}*{path.suffix}"))
+    return longer[0] if len(longer) == 1 else path
+
+
 def _members(subjects: Sequence[str], part: Part, held_out: float, seed: int) -> npt.NDArray[np.intp]:
     """Return the numbers of the pictures of a part, drawn by whose they are."""
     own = sorted(set(subjects))
@@ -136,7 +146,7 @@ def _kept(number: int, reading: Reading, folder: Path | None) -> Arrays:
 
 def _shrunk(path: Path, size: int) -> npt.NDArray[np.uint8]:
     """Return (I, J) a grey picture, each pixel the mean of what it covers."""
-    image = read(path)
+    image = upright(as_picture(read(path)))
     values = image.as_tensor()
     if values.ndim != 3 or not (values == values[:1]).all() or not 0 <= values.min() <= values.max() <= BRIGHTEST:
         raise InputError(f"{path.name} is no grey picture of 8 bits; this recipe takes no other.")

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import PIL.Image
 import pytest
+import torch
 
 from DeepImagingLib.cli import main
+from DeepImagingLib.explain import explained
+from DeepImagingLib.explain.randomised import FixedWeightsError
 from Testing.bundles import make_classifiers as make
 from Testing.inference.test_classify import write_png
 
@@ -43,6 +47,44 @@ def test_files_hold_every_label(density: Path, picture: Path, tmp_path: Path) ->
     assert heat.name == "a_B_gradcam.nii.gz"
     assert nibabel.load(heat).shape == (61, 80, 1)
     assert str(picture.name) not in outputs[0].read_text()
+
+
+def test_a_picture_that_does_not_fit_is_refused_by_its_header(
+    density: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "large.png"
+    PIL.Image.new("1", (6000, 5000)).save(path)
+    path.write_bytes(path.read_bytes()[:1000])  # nothing that could be decoded
+    words = ["--model", str(density), "--output", str(tmp_path / "a.json"), "--memory-limit", "64MiB"]
+    assert main(["run", str(path), *words]) == 1
+    assert "6000 × 5000 voxels needs 1.1 GB" in told(capsys)
+
+
+def test_an_empty_heatmap_is_told(
+    density: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, output = tmp_path / "model", tmp_path / "a.json"
+    shutil.copytree(density, model)
+    weights = torch.load(model / "models" / "model.pt", weights_only=True)
+    torch.save(weights | {"fc.weight": 0 * weights["fc.weight"]}, model / "models" / "model.pt")
+    assert main(["run", str(picture), "--model", str(model), "--output", str(output), "--heatmaps", "B"]) == 0
+    words = "this map is empty, because nothing spoke for the class"
+    assert f"B (gradcam): {words}." in capsys.readouterr().out
+    assert json.loads(output.read_text())["heatmaps"][0]["doubt"] == words
+
+
+def test_a_heatmap_that_could_not_be_checked_is_told(
+    density: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def frozen(*_: object, **__: object) -> float:
+        raise FixedWeightsError("The weights are in the code.")
+
+    monkeypatch.setattr(explained, "depends_on_weights", frozen)
+    output = tmp_path / "a.json"
+    assert main(["run", str(picture), "--model", str(density), "--output", str(output), "--heatmaps", "B"]) == 0
+    assert "B (gradcam): whether this map depends on what the model learnt could not" in capsys.readouterr().out
+    told = json.loads(output.read_text())["heatmaps"][0]
+    assert told["sameness_with_random_weights"] is None and told["doubt"].endswith("could not be checked")
 
 
 def test_heatmaps_have_to_be_named_to_be_written(

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
 from DeepImagingLib.bundles import load_bundle
 from DeepImagingLib.errors import BundleError, InputError, MemoryLimitError, TrustError
 from DeepImagingLib.files import as_image
-from DeepImagingLib.inference.answers import Answers
+from DeepImagingLib.inference.answers import Answers, makes_probabilities, read_answers
 from DeepImagingLib.options import Options
 from DeepImagingLib.results import Classification
 from DeepImagingLib.road import plan, run
@@ -127,6 +128,19 @@ def picture(channels: int = 3, shape: tuple[int, ...] = (40, 40)) -> object:
     return as_image(values, FLAT)
 
 
+def header_only(path: Path, rows: int, columns: int) -> None:
+    """Write a DICOM picture without its pixels."""
+    from pydicom import Dataset
+    from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+
+    made = Dataset()
+    made.SOPClassUID, made.SOPInstanceUID = DigitalXRayImageStorageForPresentation, "1.2.3"
+    made.Rows, made.Columns = rows, columns
+    made.ensure_file_meta()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.save_as(path, enforce_file_format=True)
+
+
 class TestInputs:
     """What a network takes, and what is told where it gets something else."""
 
@@ -169,20 +183,39 @@ class TestInputs:
         with pytest.raises(MemoryLimitError, match=r"3000 × 3500 voxels needs 0\.4 GB"):
             classified(endoscopy, huge, Options(device="cpu", memory_limit=64 << 20))
 
+    @pytest.mark.parametrize("ending", [".png", ".dcm"])
+    def test_a_file_that_does_not_fit_is_refused_by_its_header(
+        self, endoscopy: Path, tmp_path: Path, ending: str
+    ) -> None:
+        path = tmp_path / f"large{ending}"
+        if ending == ".png":
+            PIL.Image.new("1", (6000, 5000)).save(path)
+            path.write_bytes(path.read_bytes()[:1000])  # nothing that could be decoded
+        else:
+            header_only(path, rows=5000, columns=6000)
+        with pytest.raises(MemoryLimitError, match=r"6000 × 5000 voxels needs 1\.1 GB"):
+            classified(endoscopy, path, Options(device="cpu", memory_limit=64 << 20))
+
     def test_a_channel_without_content_is_fine_in_a_coloured_picture(self, endoscopy: Path) -> None:
         values = picture().numpy()
         values[2] = 0
         assert sum(classified(endoscopy, as_image(values, FLAT)).probabilities) == pytest.approx(1)
 
-    def test_deeper_pictures_than_the_model_takes_are_refused(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(("most", "words"), [(4095, "12 bits"), (65535, "16 bits"), (1, "shares of 1")])
+    def test_pictures_of_other_depth_are_brought_to_what_the_model_takes(
+        self, tmp_path: Path, most: int, words: str
+    ) -> None:
+        folder, eight = make.write_tumor_like(tmp_path / "tumor"), picture(3, (64, 64)).numpy()
+        values = eight / 255 * most
+        result = classified(folder, as_image(values if most == 1 else np.rint(values), FLAT))
+        assert result.probabilities == pytest.approx(classified(folder, as_image(eight, FLAT)).probabilities, abs=1e-2)
+        assert result.provenance is not None and any(words in note for note in result.provenance.notes)
+
+    @pytest.mark.parametrize("change", [lambda values: values - 300, lambda values: values * 1.7])
+    def test_values_that_no_picture_has_are_refused(self, tmp_path: Path, change: Callable[[object], object]) -> None:
         folder = make.write_tumor_like(tmp_path / "tumor")
-        path = folder / "configs" / "inference.json"
-        config = json.loads(path.read_text())
-        config["preprocessing"]["transforms"][3]["clip"] = True
-        path.write_text(json.dumps(config))
-        deep = as_image(16 * picture(3, (64, 64)).numpy(), FLAT)
         with pytest.raises(InputError, match="but the model takes 0 to 255"):
-            classified(folder, deep)
+            classified(folder, as_image(change(picture(3, (64, 64)).numpy()), FLAT))
 
     def test_a_plan_tells_how_much_is_seen(self, endoscopy: Path) -> None:
         assert plan(endoscopy, picture(3, (40, 40, 5)), CPU).sentence == "5 slices on cpu, 5 at once."
@@ -226,11 +259,23 @@ class TestAnswers:
     """How outputs become probabilities where a bundle leaves them as they are."""
 
     def test_probabilities_stay_and_logits_do_not(self) -> None:
-        answers = Answers((), "pred", exclusive=False)
-        done = torch.tensor([[0.02, 0.97], [0.3, 0.9995]])
-        assert np.allclose(answers.probabilities(done), done)
-        logits = torch.tensor([[0.02, 0.97], [-3.0, 4.0]])
-        assert np.allclose(answers.probabilities(logits), torch.sigmoid(logits))
+        values = torch.tensor([[0.02, 0.97], [0.3, 0.9995]])
+        assert np.allclose(Answers((), "pred", exclusive=False, done=True).probabilities(values), values)
+        assert np.allclose(Answers((), "pred", exclusive=False).probabilities(values), torch.sigmoid(values))
+        shares = torch.tensor([[0.02, 0.98], [0.3, 0.7]])
+        assert np.allclose(Answers((), "pred", exclusive=True).probabilities(shares), shares)
+
+    @pytest.mark.parametrize("last", [torch.nn.Sigmoid(), torch.nn.Softmax(1), None])
+    def test_a_last_layer_may_make_probabilities(self, last: torch.nn.Module | None) -> None:
+        layers = [torch.nn.Linear(2, 2), *([last] if last else [])]
+        assert makes_probabilities(torch.nn.Sequential(*layers)) is (last is not None)
+
+    def test_a_threshold_of_outputs_as_they_are_is_one_of_logits(self) -> None:
+        from monai.transforms import AsDiscreted, Compose
+
+        decided = Compose([AsDiscreted("pred", threshold=0.5)])
+        assert read_answers(decided, "pred", 2, done=False).threshold == pytest.approx(torch.sigmoid(torch.tensor(0.5)))
+        assert read_answers(decided, "pred", 2, done=True).threshold == 0.5
 
     def test_an_activation_that_does_nothing_is_none(self) -> None:
         from monai.transforms import Activationsd
@@ -249,6 +294,15 @@ class TestBrokenBundles:
         told["network_data_format"]["outputs"]["pred"]["channel_def"]["2"] = "other"
         path.write_text(json.dumps(told))
         with pytest.raises(BundleError, match="name 3 labels, but its network answers with 2 numbers"):
+            classified(folder, picture())
+
+    def test_two_labels_of_one_name(self, endoscopy: Path, tmp_path: Path) -> None:
+        folder = make.write_endoscopy_like(tmp_path / "twice")
+        path = folder / "configs" / "metadata.json"
+        told = json.loads(path.read_text())
+        told["network_data_format"]["outputs"]["pred"]["channel_def"] = {"0": "body", "1": "body"}
+        path.write_text(json.dumps(told))
+        with pytest.raises(BundleError, match="call two labels 'body'"):
             classified(folder, picture())
 
     @pytest.mark.parametrize(

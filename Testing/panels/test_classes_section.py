@@ -56,7 +56,7 @@ def result() -> Any:
     """Two heatmaps, seen slice by slice but for the first slice."""
     slices = np.tile(np.linspace(0, 0.83, SHAPE[2])[:, None], (1, 3))
     slices[0] = np.nan
-    maps = (heatmap(SHAPE, "effusion"), heatmap(SHAPE, "nodule", sameness=0.9))
+    maps = (heatmap(SHAPE, "effusion", sameness=0.1), heatmap(SHAPE, "nodule", sameness=0.9))
     return classification(GRID, SHAPE, heatmaps=maps, slices=slices)
 
 
@@ -175,10 +175,21 @@ class TestHeatmaps:
         assert section.ui.messageLabel.text == "The image was removed."
 
     def test_one_that_does_not_depend_on_what_was_learnt_is_flagged_while_it_is_seen(self, section) -> None:
-        words = "nodule (gradcam): this map does not depend on what the model learnt."
-        assert words not in section.ui.notesLabel.text
+        assert "this map" not in section.ui.notesLabel.text
         click_class(section, "nodule")
+        words = "nodule (gradcam): this map does not depend on what the model learnt."
         assert words in section.ui.notesLabel.text
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"sameness": None}, "whether this map depends on what the model learnt could not be checked"),
+            ({"values": np.zeros(SHAPE, np.float32)}, "this map is empty, because nothing spoke for the class"),
+        ],
+    )
+    def test_one_that_is_empty_or_could_not_be_checked_is_flagged(self, section, volume, result, change, words) -> None:
+        section.setNode(scene.show_classes(replace(result, heatmaps=(replace(result.heatmaps[0], **change),)), volume))
+        assert f"effusion (gradcam): {words}." in section.ui.notesLabel.text
 
     def test_opacity_and_lowest_value_are_at_hand(self, section) -> None:
         ui = section.ui

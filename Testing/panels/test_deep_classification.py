@@ -57,6 +57,15 @@ def write_findings(folder: Path) -> Path:
     return write_classifier(folder, network, steps, post, LABELS, looks_like="a chest X-ray")
 
 
+def write_transformer(folder: Path) -> Path:
+    """Write a model for grey pictures that has no layer with places."""
+    network = {"_target_": "ViT", "in_channels": 1, "img_size": [32, 32], "patch_size": [8, 8], "hidden_size": 24}
+    network |= {"mlp_dim": 24, "num_layers": 2, "num_heads": 2, "num_classes": 2, "spatial_dims": 2}
+    steps = [{"_target_": "Resized", "keys": "image", "spatial_size": [32, 32]}]
+    post = [{"_target_": "Activationsd", "keys": "pred", "sigmoid": True}]
+    return write_classifier(folder, {**network, "classification": True}, steps, post, LABELS[:2])
+
+
 @pytest.fixture
 def models() -> Iterator[Path]:
     """The user's model folder, with a classifier for grey, one for colour, and a model for segmentation."""
@@ -109,6 +118,19 @@ def run(panel: Any) -> Any:
     return panel.result.node
 
 
+def refused(panel: Any) -> str:
+    """Apply where that isn't grey, see that the scene is as before, and return the sentence that tells why."""
+    before = nodes()
+    process_events_until(lambda: panel.ui.applyButton.enabled or panel.ui.reasonLabel.text)
+    if panel.ui.applyButton.enabled:
+        click(panel.ui.applyButton)
+    wait_until_idle()
+    assert nodes() == before and panel.result.node is None
+    told: str = panel.ui.reasonLabel.text or panel.ui.messageLabel.text
+    assert told.endswith(".") and "\n" not in told
+    return told
+
+
 def click_class(panel: Any, row: int) -> None:
     from PySide6 import QtCore, QtTest
 
@@ -152,6 +174,51 @@ def test_a_picture_is_classified_explained_on_a_click_and_removed(panel, picture
     assert told["options"]["heatmaps"] == ["nodule"]
     click(panel.result.ui.removeButton)
     assert nodes() == before and panel.ui.resultCollapsibleButton.collapsed
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(100, 20, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("voxels", "words"),
+    [
+        (noise(1, 40, 30, 2), "has 2 channels, but the model takes 1"),
+        (noise(1, 1, 1), "choose a volume with content"),
+        (np.full((1, 40, 30), np.nan, np.float32), "not numbers"),
+        (np.full((1, 40, 30), 7, np.float32), "7 everywhere"),
+    ],
+    ids=["channels", "one pixel", "no numbers", "constant"],
+)
+def test_an_image_that_makes_no_sense_leaves_the_scene_untouched(panel, voxels, words):
+    added(voxels, "X-ray", "vtkMRMLVectorVolumeNode" if voxels.ndim == 4 else "vtkMRMLScalarVolumeNode")
+    assert words in refused(panel)
+
+
+def test_pixels_without_a_size_leave_the_scene_untouched(panel, picture):
+    picture.SetSpacing(0, 0.8, 3)
+    assert "spacing" in refused(panel)
+
+
+def test_labels_that_do_not_fit_the_network_leave_the_scene_untouched(panel, picture, models):
+    path = models / GREY / "configs" / "metadata.json"
+    told = json.loads(path.read_text(encoding="utf-8"))
+    told["network_data_format"]["outputs"]["pred"]["channel_def"]["3"] = "mass"
+    path.write_text(json.dumps(told), encoding="utf-8")
+    panel.models.reload()
+    assert "name 4 labels, but its network answers with 3 numbers" in refused(panel)
+
+
+def test_a_network_without_places_gives_its_answer_and_no_heatmap(panel, picture, models):
+    write_transformer(models / "transformer")
+    panel.models.reload()
+    panel._chooseModel("transformer")
+    table = run(panel)
+    before = nodes()
+    click_class(panel, 0)
+    wait_until_idle()
+    assert "integrated gradients or occlusion" in panel.ui.messageLabel.text
+    assert nodes() == before and panel.result.node is table and mark(panel, 0) == ""
 
 
 def test_layers_are_known_after_a_run_and_can_be_chosen(panel, picture):

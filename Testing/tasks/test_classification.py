@@ -48,6 +48,21 @@ class TestUnlikeness:
         assert unlikeness(np.array([0.5, 0.0, 0.9]), 0.5) == pytest.approx(1)
 
 
+class TestTop:
+    @pytest.mark.parametrize(
+        ("probabilities", "found"),
+        [((0.7, 0.9, 0.8), (0, 1)), ((0.2, 0.6, 0.9), (1,)), ((0.3, 0.2, 0.9), (0,)), ((0.3, 0.4, 0.1), (1,))],
+    )
+    def test_is_all_that_is_found_or_the_most_probable_finding(self, probabilities, found) -> None:
+        assert channels_of(("top",), NAMES, probabilities, (0.5, 0.6, 0.5)) == found
+
+    def test_of_labels_that_exclude_each_other_is_the_most_probable_one(self) -> None:
+        assert channels_of(("top",), NAMES, (0.1, 0.3, 0.6)) == (2,)
+
+    def test_is_the_most_probable_label_where_no_finding_is_left(self) -> None:
+        assert channels_of(("top",), ("none", "normal"), (0.1, 0.3), (0.5, 0.5)) == (1,)
+
+
 def test_top_and_all_stand_alone() -> None:
     assert channels_of(("top",), NAMES, (0.1, 0.9, 0.2)) == (1,)
     assert channels_of(("all",), NAMES, (0.1, 0.9, 0.2)) == (0, 1, 2)

@@ -14,6 +14,8 @@ from scipy import ndimage
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.files import read
 from DeepImagingLib.inference.colours import with_channels
+from DeepImagingLib.inference.inputs import as_picture
+from DeepImagingLib.inference.upright import upright
 from DeepImagingLib.training.cases.dataset import CLASSIFICATION, DETECTION, Case, Dataset
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ def pieces_of(label: MetaTensor) -> tuple[list[tuple[float, ...]], list[int]]:
 
 
 def load_image(case: Case, dataset: Dataset) -> MetaTensor:
-    """Return a case's channels as one image (C, I, J, K).
+    """Return a case's channels as one image (C, I, J, K); of classification, one plane is an upright picture (C, I, J).
 
     Raises:
         InputError: As `load_case`, or the number of channels is another.
@@ -101,7 +103,7 @@ def load_image(case: Case, dataset: Dataset) -> MetaTensor:
     images = [read(path) for path in case.images]
     first = images[0]
     if dataset.task == CLASSIFICATION and len(images) == 1:
-        return with_channels(first, len(dataset.channels), case.name)[0]
+        return upright(as_picture(with_channels(first, len(dataset.channels), case.name)[0]))
     for path, image in zip(case.images, images, strict=True):
         if not same_grid(image, first):
             raise InputError(f"{path.name} has another grid than {case.images[0].name}; resample it to that first.")
