@@ -14,7 +14,7 @@ from DeepImagingLib.bundles.bundle import load_bundle
 from DeepImagingLib.bundles.find import METADATA, find_bundle
 from DeepImagingLib.bundles.metadata import OF_WEIGHTS
 from DeepImagingLib.bundles.weights import DEFAULT, read_weights
-from DeepImagingLib.errors import BundleError, OutputError
+from DeepImagingLib.errors import BundleError, OutputError, TrustError
 
 if TYPE_CHECKING:
     import torch
@@ -30,22 +30,25 @@ _NAMES = (
 _MEAN, _COUNT = "running_mean", "num_batches_tracked"
 
 
-def read_torchvision(path: Path) -> dict[str, torch.Tensor]:
+def read_torchvision(path: Path, trust: str | None = None) -> dict[str, torch.Tensor]:
     """Return the weights of a file by MONAI's names.
 
     Args:
         path: A state dict, or a checkpoint with one, whose names are those of torchvision's `densenet121`, today's or
             older ones, also behind `module.` or the name of the module that holds the network.
+        trust: SHA-256 of the file, which then is unpickled whatever it holds.
 
     Raises:
         BundleError: There is none, it can't be read, or holds other names.
-        TrustError: It holds more than tensors and plain values; nothing of it was run.
+        TrustError: It holds more than tensors and plain values, or `trust` is another's; nothing of it was run.
     """
     import torch
 
     if not path.is_file():
         raise BundleError(f"There are no weights in {str(path)!r}; name the file that holds them.")
-    found = {_renamed(name): value for name, value in read_weights(path).items()}
+    if trust is not None and trust.strip().lower() != _sha256(path):
+        raise TrustError(f"The trust given is for another content than that of {path.name}, so nothing of it was run.")
+    found = {_renamed(name): value for name, value in read_weights(path, trusted=trust is not None).items()}
     if not any(name.startswith("features.") for name in found):
         raise BundleError(f"{path.name} holds no DenseNet by torchvision's names; it begins with {next(iter(found))}.")
     counts = {name.replace(_MEAN, _COUNT): torch.tensor(0) for name in found if name.endswith(_MEAN)}
@@ -58,21 +61,32 @@ def _renamed(name: str) -> str:
     return name
 
 
-def convert(name_or_path: str, weights: Path, output: Path) -> Path:
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def convert(name_or_path: str, weights: Path, output: Path, trust: str | None = None) -> Path:
     """Write a bundle that has weights by torchvision's names, all of which fit; returns its folder.
 
     Args:
         name_or_path: The bundle to take all else from, with MONAI's DenseNet.
         weights: A file as `read_torchvision` takes it.
         output: Folder to make.
+        trust: SHA-256 of that file, which then is unpickled whatever it holds.
 
     Raises:
         BundleError: The bundle or the file can't be read, or they don't fit together; nothing was written.
+        TrustError: The file holds more than weights; names the SHA-256 that would have to be trusted.
         OutputError: The folder is there, or can't be made.
     """
     import torch
 
-    root, found = find_bundle(name_or_path), read_torchvision(weights)
+    root = find_bundle(name_or_path)
+    try:
+        found = read_torchvision(weights, trust)
+    except TrustError as error:
+        hint = f"If you have reviewed the file and trust it, convert it with --trust {_sha256(weights)}."
+        raise TrustError(f"{error} {hint}") from error
     if output.exists():
         raise OutputError(f"{output.name} is there already; name a folder to make.")
     try:
@@ -93,5 +107,5 @@ def convert(name_or_path: str, weights: Path, output: Path) -> Path:
 def _tell(path: Path, weights: Path) -> None:
     told = json.loads(path.read_text(encoding="utf-8"))
     metadata = {key: value for key, value in told.items() if key not in OF_WEIGHTS}
-    metadata[CONVERTED] = {"file": weights.name, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    metadata[CONVERTED] = {"file": weights.name, "sha256": _sha256(weights)}
     path.write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")

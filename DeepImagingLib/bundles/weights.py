@@ -62,8 +62,8 @@ def load_into(network: torch.nn.Module, path: Path, device: torch.device, *, tru
     network.load_state_dict(state, strict=True)
 
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Return the weights by name that a file holds, on the CPU; what is more than tensors isn't unpickled.
+def read_weights(path: Path, *, trusted: bool = False) -> dict[str, torch.Tensor]:
+    """Return the weights by name that a file holds, on the CPU; more than tensors is only unpickled where trusted.
 
     Raises:
         BundleError: The file is damaged, or holds no weights.
@@ -71,7 +71,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """
     import torch
 
-    return _state_dict(_read(path, path.name, torch.device("cpu"), False), path.name)
+    return _state_dict(_read(path, path.name, torch.device("cpu"), trusted), path.name)
 
 
 def _is_torchscript(path: Path) -> bool:

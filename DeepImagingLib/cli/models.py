@@ -35,6 +35,7 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     converting.add_argument("model", metavar="NAME|PATH", help="the bundle to take all but the weights from")
     converting.add_argument("--weights", metavar="FILE", required=True, help="the weights, as torch.save wrote them")
     converting.add_argument("--output", metavar="DIR", required=True, help="folder of the bundle to make")
+    converting.add_argument("--trust", metavar="SHA256", help="unpickle weights of this exact content, code and all")
     converting.set_defaults(command=convert_model)
 
 
@@ -111,7 +112,7 @@ def convert_model(parsed: argparse.Namespace, _: Interrupt) -> int:
     """Write a bundle with weights that came in torchvision's names."""
     from DeepImagingLib.bundles.densenet import convert
 
-    print(f"Wrote {convert(parsed.model, Path(parsed.weights), Path(parsed.output))}")
+    print(f"Wrote {convert(parsed.model, Path(parsed.weights), Path(parsed.output), parsed.trust)}")
     return 0
 
 

@@ -139,20 +139,20 @@ def _explained(case: Case, labels: Sequence[str], run: Run, options: Options) ->
         def probability(image: npt.NDArray[np.float64], label: str = heat.label) -> float:
             return run(_like(case.image, image), replace(options, heatmaps=())).by_label[label]
 
-        curves = [
-            curve(case.image.numpy(), values, probability, baseline=Baseline.BLURRED, steps=TAKEN_AWAY).area
-            for curve in (deletion, insertion)
-        ]
+        curves = {
+            name: change(case.image.numpy(), values, probability, baseline=Baseline.BLURRED, steps=TAKEN_AWAY)
+            for name, change in (("deletion", deletion), ("insertion", insertion))
+        }
         figures = {
             "pointing game": pointing(values, region, spacing, TOLERANCE_MM),
             "energy in region": energy(values, region),
             "region": float(region.mean()),
-            "deletion": curves[0],
-            "insertion": curves[1],
+            **{name: curve.area for name, curve in curves.items()},
         }
         if heat.sameness is not None:
             figures["sameness with random weights"] = heat.sameness
-        found.append(Explained(case.name, heat.label, heat.method, figures))
+        along = {name: curve.probabilities for name, curve in curves.items()}
+        found.append(Explained(case.name, heat.label, heat.method, figures, along))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ import numpy as np
 from DeepImagingLib.evaluation.bootstrap import Measured, mean_of
 from DeepImagingLib.evaluation.calibration import BINS, ece, ece_by_chance, top_label
 from DeepImagingLib.evaluation.curves import draw_reliability, draw_roc
+from DeepImagingLib.evaluation.hits import Numbers
 from DeepImagingLib.evaluation.judged import Judged
-from DeepImagingLib.evaluation.numbers import plain
+from DeepImagingLib.evaluation.numbers import plain, plains
 from DeepImagingLib.evaluation.roc import aurocs, rates
 from DeepImagingLib.files.staging import staged
 
@@ -30,12 +31,14 @@ class Explained:
         image, label, method: Of what, and how it was made.
         figures: "pointing game", "energy in region", "deletion", "insertion", … to what came of it; what wasn't
             measured is left out.
+        curves: Figure that is the area under a curve, to its heights at equal steps from 0 to 1.
     """
 
     image: str
     label: str
     method: str
     figures: Mapping[str, float]
+    curves: Mapping[str, Numbers] = field(default_factory=dict)
 
 
 def summary(judged: Judged, explained: Sequence[Explained] = (), seed: int = 0) -> dict[str, Any]:
@@ -118,8 +121,15 @@ def _mean_figures(explained: Sequence[Explained], owners: Mapping[str, str], see
     for name in dict.fromkeys(name for one in explained for name in one.figures):
         ours = [one for one in explained if name in one.figures]
         mean = mean_of([one.figures[name] for one in ours], [owners.get(one.image, one.image) for one in ours], seed)
-        told[name] = {**_told("mean", mean), "heatmaps": len(ours)}
+        curves = [one.curves[name] for one in ours if name in one.curves]
+        told[name] = {**_told("mean", mean), "heatmaps": len(ours), **(_mean_curve(curves) if curves else {})}
     return told
+
+
+def _mean_curve(curves: Sequence[Numbers]) -> dict[str, Any]:
+    """Return the mean height of curves at each share of the image."""
+    mean = np.mean(curves, axis=0)
+    return {"curve": {"shares": plains(np.linspace(0, 1, len(mean))), "mean": plains(mean)}}
 
 
 def write_report(folder: Path, judged: Judged, told: Mapping[str, Any], title: str) -> tuple[Path, ...]:

@@ -78,6 +78,17 @@ def test_explanations_are_told_by_method_and_label() -> None:
     assert told["occlusion"]["pointing game"] == {"mean": 1, "mean_interval": None, "heatmaps": 1}
 
 
+def test_curves_are_told_beside_the_areas_under_them() -> None:
+    explained = [
+        Explained(f"{n}.png", "effusion", "gradcam", {"deletion": area, "region": 0.1}, {"deletion": np.array(curve)})
+        for n, (area, curve) in enumerate([(0.5, (1, 0.5, 0)), (0.25, (0.5, 0.25, 0))])
+    ]
+    told = summary(judged(), explained)["explanations"]["gradcam"]
+    assert told["deletion"]["curve"] == {"shares": [0, 0.5, 1], "mean": [0.75, 0.375, 0]}
+    assert told["labels"]["effusion"]["deletion"]["mean"] == np.mean([0.5, 0.25])
+    assert "curve" not in told["region"]
+
+
 @pytest.mark.parametrize("whole", [judged(), judged(uncalibrated=None)])
 def test_files_hold_what_was_measured(tmp_path: Path, whole: Judged) -> None:
     told = summary(whole)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,10 @@ class TestTheWholeRecipe:
         assert told["labels"]["Cardiomegaly"]["images"] == 1 and told["labels"]["Mass"]["images"] == 2
         assert told["labels"]["Hernia"]["auroc"] is None
         assert told["explanations"]["gradcam"]["labels"]["Cardiomegaly"]["pointing game"]["heatmaps"] == 1
+        deletion = told["explanations"]["gradcam"]["deletion"]
+        assert len(deletion["curve"]["shares"]) == 21
+        heights = np.array(deletion["curve"]["mean"])
+        assert (heights[1:] + heights[:-1]).mean() / 2 == pytest.approx(deletion["mean"], abs=1e-3)
         printed = capsys.readouterr().out
         told_of = [line.split()[0] for line in printed.splitlines() if " AUROC " in line and "published" in line]
         assert tuple(told_of) == CHESTX_RAY14
@@ -208,6 +213,15 @@ class TestPictures:
             assert [n for n, on in zip(CHESTX_RAY14, pictures[2]["label"]) if on] == ["Effusion", "Mass"]
             assert not pictures[1]["label"].any()
 
+    def test_the_table_may_have_the_name_that_its_makers_gave_it_later(self, folder: Path, tmp_path: Path) -> None:
+        root = tmp_path / "CXR8"
+        shutil.copytree(folder, root)
+        (root / "Data_Entry_2017.csv").rename(root / "Data_Entry_2017_v2020.csv")
+        assert len(LabelledPictures(str(root), size=8)) == 12
+        shutil.copy(root / "Data_Entry_2017_v2020.csv", root / "Data_Entry_2017_mine.csv")
+        with pytest.raises(InputError, match=r"Data_Entry_2017\.csv can't be read"):
+            LabelledPictures(str(root), size=8)
+
     def test_what_is_missing_or_no_such_picture_is_told(self, folder: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="--data"):
             LabelledPictures(None)
@@ -263,6 +277,21 @@ class TestTorchvisionsWeights:
         assert np.allclose(result.probabilities, expected, atol=1e-5)
         metadata = json.loads((tmp_path / "made" / "configs" / "metadata.json").read_text(encoding="utf-8"))
         assert metadata["converted_from"]["file"] == "weights.pt"
+
+    def test_what_holds_more_than_weights_is_unpickled_only_where_that_very_file_is_trusted(
+        self, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        weights = tmp_path / "model.pth.tar"
+        torch.save({"state_dict": as_torchvision(narrow()), "best": np.float64(0.8)}, weights)
+        words = ["models", "convert", recipe, "--weights", weights, "--output", tmp_path / "made"]
+        assert main(list(map(str, words))) == 2
+        told = capsys.readouterr().err
+        (asked,) = re.findall(r"--trust ([0-9a-f]{64})", told)
+        assert "nothing of it was run" in told and told.count("\n") == 1
+        assert main([*map(str, words), "--trust", "0" * 64]) == 2
+        assert f"--trust {asked}" in capsys.readouterr().err and not (tmp_path / "made").exists()
+        assert main([*map(str, words), "--trust", asked]) == 0
+        load_bundle(str(tmp_path / "made")).build()
 
     def test_weights_of_other_labels_begin_a_training_without_their_head(self, tmp_path: Path) -> None:
         torch.save(as_torchvision(narrow(outputs=5), old=True), tmp_path / "imagenet.pth")
