@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,28 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
     from DeepImagingLib.inference.progress import Progress
-    from DeepImagingLib.training import Trainer
+    from DeepImagingLib.training import Recipe, Trainer
     from DeepImagingLib.training.compose import Draft
 
 TASKS = ("segmentation", "classification", "detection")
 EITHER = "Name either a recipe to train by, or your own scans with --data and --from"
 DATASET = "dataset_dir"
 """The setting of a recipe that trains on a folder of the user's, as MONAI's bundles call it."""
+
+OF_SCANS: Mapping[str, object] = {
+    "images": "*",
+    "label_files": "*",
+    "labels": None,
+    "task": None,
+    "keep_old": False,
+    "fold": None,
+    "epochs": None,
+    "dry_run": False,
+}
+"""What is asked for scans of the user's alone, and how it reads where nobody did."""
+
+NO_SETTINGS = {"bundle_root", "device", "output_dir", "resume"}
+"""Keys of a recipe that follow from other options."""
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +53,11 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         help="folder with images/ and labels/, a Decathlon dataset.json, a CSV of labels or boxes; or what a recipe "
         "asks for",
     )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, as JSON; repeatable"
+    )
+    parser.add_argument("--config", metavar="FILE", help="settings in YAML or JSON")
+    parser.add_argument("--seed", type=int, help="of the split and of all that is random")
     data = parser.add_argument_group("labelled scans of your own")
     data.add_argument("--images", default="*", metavar="PATTERN", help="of files in images/, such as '*_ct.nii.gz'")
     data.add_argument("--label-files", default="*", metavar="PATTERN", help="of files in labels/")
@@ -46,9 +66,6 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--keep-old", action="store_true", help="go on finding what the bundle finds")
     data.add_argument("--fold", metavar="N/K", help="validate on the N-th of K parts (default: on a quarter)")
     data.add_argument("--epochs", type=int, metavar="N", help="passes over the cases")
-    data.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, as JSON; repeatable")
-    data.add_argument("--config", metavar="FILE", help="settings in YAML or JSON")
-    data.add_argument("--seed", type=int, default=0, help="of the split and of all that is random")
     data.add_argument("--dry-run", action="store_true", help="check the data and print the plan; train nothing")
     parser.add_argument("--minutes", type=float, metavar="M", help="time for all of it; the schedule is fitted to that")
     parser.add_argument("--cache", metavar="DIR", help="keep what is drawn before the first step for other trainings")
@@ -75,14 +92,24 @@ def _train_by_recipe(parsed: argparse.Namespace, device: str, interrupt: Interru
     from DeepImagingLib.training import load_recipe
 
     recipe = load_recipe(parsed.recipe, parsed.trust)
-    if parsed.data and DATASET not in recipe.config:
-        raise InputError(f"The recipe {recipe.root.name} takes no --data. {EITHER}.")
+    _check_words(parsed, recipe)
     output = Path(parsed.output) if parsed.output else Path("trained") / recipe.root.name
     asked = {"minutes": parsed.minutes, "cache": parsed.cache, "scans": parsed.validate, "start": parsed.start}
-    asked[DATASET] = str(Path(parsed.data).absolute()) if parsed.data else None
-    settings = {"output_dir": str(output.absolute()), "resume": parsed.resume}
+    asked |= {"seed": parsed.seed, DATASET: str(Path(parsed.data).absolute()) if parsed.data else None}
+    settings = {"output_dir": str(output.absolute()), "resume": parsed.resume, **_settings(parsed)}
     settings |= {key: value for key, value in asked.items() if value is not None}
     return _run(recipe.trainer(device, settings), interrupt)
+
+
+def _check_words(parsed: argparse.Namespace, recipe: Recipe) -> None:
+    """Raise InputError where something was asked for that a recipe doesn't heed."""
+    words = [f"--{key.replace('_', '-')}" for key, unset in OF_SCANS.items() if getattr(parsed, key) != unset]
+    if parsed.data and DATASET not in recipe.config:
+        words.insert(0, "--data")
+    if words:
+        raise InputError(f"The recipe {recipe.root.name} takes no {' or '.join(words)}. {EITHER}.")
+    if own := sorted(_settings(parsed).keys() & NO_SETTINGS):
+        raise InputError(f"`{own[0]}` is no setting of a recipe: it follows from the other options.")
 
 
 def _train_on_scans(parsed: argparse.Namespace, device: str, interrupt: Interrupt) -> int:
@@ -99,7 +126,7 @@ def _train_on_scans(parsed: argparse.Namespace, device: str, interrupt: Interrup
     settings = _settings(parsed)
     labels = parse_labels(parsed.labels) if parsed.labels else None
     dataset = read_dataset(parsed.data, labels, parsed.images, parsed.label_files)
-    way = (device, settings, parsed.keep_old, fold, parsed.resume, parsed.seed, parsed.trust, parsed.task)
+    way = (device, settings, parsed.keep_old, fold, parsed.resume, parsed.seed or 0, parsed.trust, parsed.task)
     with _bar(Console(stderr=True)) as bar:
         monitor = Monitor(_shown_in(bar), interrupt)
         with monitor.stage("reading the scans"):

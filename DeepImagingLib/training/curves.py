@@ -14,18 +14,25 @@ Row = Mapping[str, float]
 """What was known at a step: "step", "minutes", "learning rate", "loss", and "SET: LABEL" where it was validated."""
 
 
-def write_curves(folder: Path, rows: Sequence[Row], metric: str = "dice") -> None:
-    """Write curve.csv and curve.png, each whole or not at all; `metric` is what validation measures."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+def write_curve(folder: Path, rows: Sequence[Row]) -> None:
+    """Write curve.csv, whole or not at all."""
     text = io.StringIO()
-    table = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    table = csv.DictWriter(text, _names(rows), restval="", lineterminator="\n")
     table.writeheader()
     table.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
     write_whole(folder / "curve.csv", lambda file: file.write(text.getvalue().encode()))
-    write_whole(folder / "curve.png", lambda file: file.write(_drawn(rows, names, metric)))
 
 
-def _drawn(rows: Sequence[Row], names: Sequence[str], metric: str) -> bytes:
+def draw_curve(folder: Path, rows: Sequence[Row], metric: str = "dice") -> None:
+    """Draw curve.png, whole or not at all; `metric` is what validation measures."""
+    write_whole(folder / "curve.png", lambda file: file.write(_drawn(rows, metric)))
+
+
+def _names(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _drawn(rows: Sequence[Row], metric: str) -> bytes:
     """Draw the loss above, what was measured of each set below: its mean thick, its labels thin."""
     from matplotlib.figure import Figure
 
@@ -33,7 +40,7 @@ def _drawn(rows: Sequence[Row], names: Sequence[str], metric: str) -> bytes:
     above, below = figure.subplots(2, 1, sharex=True)
     above.plot(*_points(rows, "loss"), color="black")
     above.set(ylabel="loss")
-    scores = [name for name in names if ": " in name]
+    scores = [name for name in _names(rows) if ": " in name]
     sets = list(dict.fromkeys(name.partition(": ")[0] for name in scores))
     for name in scores:
         group, _, label = name.partition(": ")

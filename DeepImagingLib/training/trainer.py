@@ -20,7 +20,7 @@ from DeepImagingLib.inference.progress import Monitor
 from DeepImagingLib.training import checkpoint
 from DeepImagingLib.training.averaging import running_average
 from DeepImagingLib.training.course import Clock, Course
-from DeepImagingLib.training.curves import write_curves
+from DeepImagingLib.training.curves import draw_curve, write_curve
 from DeepImagingLib.training.draws import From
 from DeepImagingLib.training.examples import draw_examples
 from DeepImagingLib.training.pace import Pace
@@ -286,6 +286,7 @@ class Trainer:
             self._monitor.update(fraction)
         except CancelledError:
             self._save()
+            self._draw()
             raise
 
     def _freeze(self, frozen: bool) -> None:
@@ -388,7 +389,7 @@ class Trainer:
             told["decided"] = next(iter(found.values())).decided()
             checkpoint.save(self._folder / checkpoint.BEST, {**best, **told, "spread": spread})
         logger.info("step %d: %.3f, best %.3f at step %d", course.step, score, course.best, course.best_step)
-        write_curves(self._folder, course.rows, self.metric)
+        self._draw()
 
     def _measured(self, cases: Items) -> Measured:
         way = (self.inferer, self._device, self.course.half, lambda _: self._monitor.ask())
@@ -405,7 +406,13 @@ class Trainer:
         if not self._ranks.leads:
             return
         checkpoint.save(self._checkpoint, self._parts.state(self.course))
+        write_curve(self._folder, self.course.rows)
         self.saved = self.course.step
+
+    def _draw(self) -> None:
+        """Draw the curve; not with each checkpoint, as it takes longer than a quick step does."""
+        if self._ranks.leads:
+            draw_curve(self._folder, self.course.rows, self.metric)
 
     @property
     def _parts(self) -> Parts:
@@ -423,6 +430,7 @@ class Trainer:
             "minutes": round(course.seconds / 60, 1),
             "seed": self.seed,
             "batch_size": self.batch_size * self.accumulate * self._ranks.count,
+            "average_decay": self.average,
             "precision": "bfloat16" if course.half else "float32",
             "device": self._device.type,
             "threads": torch.get_num_threads(),

@@ -30,6 +30,36 @@ def test_it_trains_and_tells_where_the_bundle_is(
     assert (tmp_path / "bundle" / "models" / "model.pt").is_file()
 
 
+class TestARecipe:
+    def test_it_takes_a_seed_and_settings(
+        self, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "mine.yaml").write_text("steps: 6\nbody_count: 1\n")
+        words = ["--output", tmp_path / "bundle", "--device", "cpu", "--trust", fingerprint(recipe), "--seed", 7]
+        code, _, err = call(capsys, recipe, *words, "--set", "steps=5", "--config", tmp_path / "mine.yaml")
+        assert code == 0, err
+        told = json.loads((tmp_path / "bundle" / "configs" / "metadata.json").read_text(encoding="utf-8"))["training"]
+        assert (told["seed"], told["steps"]) == (7, 5)
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["--dry-run"], "takes no --dry-run"),
+            (["--label-files", "*", "--fold", "1/5", "--epochs", "2"], "takes no --fold or --epochs"),
+            (["--data", "x", "--keep-old"], "takes no --data or --keep-old"),
+            (["--set", "stepps=5"], "no setting `stepps`"),
+            (["--set", "resume=true"], "follows from the other options"),
+        ],
+    )
+    def test_what_it_does_not_heed_is_refused(
+        self, words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        output = ["--output", tmp_path / "bundle", "--device", "cpu"]
+        code, _, err = call(capsys, "torso_ct_segmentation", *output, *words)
+        assert (code, err.count("\n")) == (2, 1) and said in err
+        assert not (tmp_path / "bundle").exists()
+
+
 class TestScansOfYourOwn:
     WORDS = ("--from", "scratch", "--device", "cpu", "--set", "patch=[16,16,16]", "--set", "batch_size=1")
 

@@ -14,13 +14,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from DeepImagingLib import run
 from DeepImagingLib.bundles.fingerprint import fingerprint
 from DeepImagingLib.errors import CancelledError, DeepImagingError, InputError
-from DeepImagingLib.inference.progress import Monitor
+from DeepImagingLib.inference.progress import Monitor, Progress
 from DeepImagingLib.phantoms import torso_ct
-from DeepImagingLib.training import Trainer
+from DeepImagingLib.training import Trainer, load_recipe
+from DeepImagingLib.training.precision import has_units
 from DeepImagingLib.training.publish import publish_best
 from Testing.training import tiny
 from Testing.training.conftest import make_trainer
@@ -62,6 +64,7 @@ class TestTheBundle:
         metadata = json.loads((trained / "configs" / "metadata.json").read_text(encoding="utf-8"))
         told = metadata["training"]
         assert (told["steps"], told["seed"], told["precision"]) == (12, 0, "float32")
+        assert told["average_decay"] == 0.999
         assert metadata["pytorch_version"] == torch.__version__.partition("+")[0]
         assert "dice, phantoms: mean" in metadata["eval_metrics"]
         assert told["curve"][-1]["step"] == 12
@@ -109,11 +112,42 @@ class TestGoingOn:
         assert same(weights(output, "best.pt"), weights(trained, "best.pt"))
 
     def test_a_cancelled_run_says_how_to_go_on_and_does(self, recipe: Path, trained: Path, tmp_path: Path) -> None:
+        assert same(weights(_broken(recipe, tmp_path / "bundle")), weights(trained))
+
+    def test_a_recipe_in_yaml_goes_on_as_one_in_json(self, trained: Path, tmp_path: Path) -> None:
+        recipe = tiny.write(tmp_path / "recipe")
+        told = recipe / "configs" / "train.json"
+        text = yaml.safe_dump(json.loads(told.read_text(encoding="utf-8")), sort_keys=False)
+        told.with_suffix(".yaml").write_text(text, encoding="utf-8")
+        told.unlink()
+        assert same(weights(_broken(recipe, tmp_path / "bundle")), weights(trained))
+
+    @pytest.mark.skipif(not has_units(torch.device("cpu")), reason="this processor doesn't compute in bfloat16")
+    def test_it_goes_on_in_half_precision_to_the_bit(self, tmp_path: Path) -> None:
+        recipe = tiny.write(tmp_path / "recipe", precision="half")
+        less = {"steps": 8, "body_count": 1, "cache": str(tmp_path / "cache")}
+        whole = make_trainer(recipe, tmp_path / "whole", **less).run()
+        broken = _broken(recipe, tmp_path / "broken", **less)
+        assert same(weights(broken), weights(whole))
+        told = json.loads((broken / "configs" / "metadata.json").read_text(encoding="utf-8"))["training"]
+        assert told["precision"] == "bfloat16"
+
+    @pytest.mark.parametrize("end", [CancelledError, SystemExit])
+    def test_its_curve_goes_as_far_as_its_last_checkpoint(
+        self, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: type[BaseException]
+    ) -> None:
+        monkeypatch.setattr("DeepImagingLib.training.trainer.ROW_EVERY", 1)
         trainer = make_trainer(recipe, tmp_path / "bundle")
-        with pytest.raises(CancelledError, match=r"after 5 steps.*--resume"):
-            trainer.run(Monitor(cancel=lambda: hasattr(trainer, "course") and trainer.course.step == 5))
-        make_trainer(recipe, tmp_path / "bundle", resume=True).run()
-        assert same(weights(tmp_path / "bundle"), weights(trained))
+
+        def stop(_: Progress) -> None:
+            if hasattr(trainer, "course") and trainer.course.step == 3:
+                raise end
+
+        with pytest.raises(end):
+            trainer.run(Monitor(stop))
+        table, picture = (tmp_path / "bundle" / "training" / name for name in ("curve.csv", "curve.png"))
+        assert [row["step"] for row in csv.DictReader(table.open(encoding="utf-8"))] == ["0", "1", "2", "3"]
+        assert end is not CancelledError or picture.stat().st_mtime_ns >= table.stat().st_mtime_ns
 
     def test_a_run_that_is_stopped_again_at_once_still_knows_its_steps(
         self, recipe: Path, trained: Path, tmp_path: Path
@@ -153,6 +187,14 @@ class TestGoingOn:
         with pytest.raises(InputError, match="no training"):
             make_trainer(recipe, tmp_path, resume=True).run()
         assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def _broken(recipe: Path, output: Path, **settings: object) -> Path:
+    """Return the bundle of a training that was cancelled after 5 steps, and gone on with."""
+    trainer = make_trainer(recipe, output, **settings)
+    with pytest.raises(CancelledError, match=r"after 5 steps.*--resume"):
+        trainer.run(Monitor(cancel=lambda: hasattr(trainer, "course") and trainer.course.step == 5))
+    return make_trainer(recipe, output, resume=True, **settings).run()
 
 
 CHILD = """
@@ -284,12 +326,16 @@ class TestEnding:
             make_trainer(recipe, tmp_path / "bundle", minutes=minutes).run()
 
     def test_a_run_that_gets_no_better_ends_early(self, tmp_path: Path) -> None:
-        recipe = tiny.write(tmp_path / "recipe", patience=1, validate_every=1, clip=1e-9, average=0)
-        trainer = make_trainer(recipe, tmp_path / "bundle", steps=1000)
+        recipe = tiny.write(tmp_path / "recipe", validate_every=1, clip=1e-9, average=0)
+        trainer = make_trainer(recipe, tmp_path / "bundle", steps=1000, patience=1)
         trainer.optimizer.param_groups[0].update(lr=0.0)
         trainer.lr_scheduler = None
         trainer.run()
         assert trainer.course.step == 1
+
+    @pytest.mark.parametrize("name", ["torso_ct_segmentation", "lung_nodule_ct_detection_small"])
+    def test_shipped_recipes_take_a_patience(self, name: str, tmp_path: Path) -> None:
+        assert load_recipe(name).trainer("cpu", {"output_dir": str(tmp_path), "patience": 5}).patience == 5
 
     def test_a_step_without_a_finite_gradient_leaves_the_weights_as_they_are(
         self, recipe: Path, tmp_path: Path
