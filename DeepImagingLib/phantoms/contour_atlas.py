@@ -306,6 +306,7 @@ SPINE = (
     (640, -10),
 )
 VERTEBRA_HEIGHTS = (38, 38, 38, 37, 35, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 23, 22, 17, 16, 16, 16, 16, 18, 20)
-"""Of L5 up to the atlas, each with the disc above it (Gilad and Nissan, Spine 11, 1986; rounded)."""
+"""Of L5 up to the atlas, each with the disc above it: lumbar and cervical ones by Gilad and Nissan (Spine 11, 1986),
+thoracic ones after the bodies of Panjabi et al. (Spine 16, 1991) with thick discs, by eye; rounded."""
 
 Part = Stack | Tube

@@ -76,7 +76,7 @@ HOUNSFIELD: dict[Tissue, tuple[float, float, float, float, float]] = {
     Tissue.FOAM: (-930, -930, -930, -930, 5),
     Tissue.CLOTH: (-780, -780, -780, -780, 60),
 }
-"""Means in HU. Without contrast: Lamba et al., AJR 203 (2014) W80; phases: Bae, Radiology 256 (2010) 32-61; spongy
+"""Means in HU. Without contrast: Lamba et al., AJR 203 (2014) 1013; phases: Bae, Radiology 256 (2010) 32-61; spongy
 bone: Pickhardt et al., Ann Intern Med 158 (2013) 588; cortex, cartilage and the rest after ICRU Report 44."""
 
 

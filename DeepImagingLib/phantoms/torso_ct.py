@@ -66,7 +66,9 @@ def sample(
 ) -> tuple[dict[str, MetaTensor], Segmentation]:
     """Return a phantom: the same for the same seed, spacing and field of view.
 
-    A seed stands for one body, whatever the grid it is sampled on; noise is drawn per voxel.
+    A seed stands for one body, whatever the grid it is sampled on; noise is drawn per voxel. Voxel axes always run to
+    the right, front and top; MONAI's `Orientation` gives others. The road turns any image as its bundle asks, so that
+    models need no other orientations to be trained on.
 
     Args:
         seed: Any non-negative integer. From 1 000 000 on they are for tests: no model is trained on them.

@@ -123,7 +123,10 @@ class Frame(Space):
         return float(self._spine_x(z))
 
     def vertebra_radii(self, z: float) -> tuple[float, float]:
-        """Return half the width and half the depth of the vertebral bodies at a height, from S1 to C2."""
+        """Return half the width and half the depth of the vertebral bodies at a height, from S1 to C2.
+
+        They are chosen by eye, wide enough for women and men; only heights (`LEVELS_MM`) are after a source.
+        """
         grow = float(np.interp(z, (90, 240, 330, 440, 530, 570, 650), (1.07, 0.97, 0.86, 0.74, 0.64, 0.52, 0.5)))
         return self._vertebra[0] * grow, self._vertebra[1] * min(grow * 1.08, 1.05)
 

@@ -1,4 +1,7 @@
-"""Pelvis, femurs, ribs with their cartilage, sternum and the bones of the shoulders."""
+"""Pelvis, femurs, ribs with their cartilage, sternum and the bones of the shoulders.
+
+Sizes and slopes, those of ribs and femoral heads among them, are chosen by eye, wide enough for women and men.
+"""
 
 from __future__ import annotations
 
