@@ -9,8 +9,8 @@ from scipy import ndimage
 Mask = npt.NDArray[np.bool_]
 
 BODY_HU, LUNG_HU, BONE_HU = -300, -500, 160
-SOFT_HU, LIVER_SPREAD_HU, LIVER_CORE_MM = (30, 200), 35, 7.0
-LUNG_ML, BONE_ML = 50.0, 1.0  # smaller pieces are bowel gas and calcifications
+LIVER_HU, LIVER_BLUR_MM, LIVER_NECK_MM = (40, 160), 2.0, 4.0
+BODY_ML, LUNG_ML, BONE_ML = 100.0, 50.0, 1.0  # smaller pieces are sheets, bowel gas and calcifications
 
 
 def by_rules(image: npt.NDArray[np.float32], affine: npt.NDArray[np.float64]) -> dict[str, Mask]:
@@ -20,8 +20,8 @@ def by_rules(image: npt.NDArray[np.float32], affine: npt.NDArray[np.float64]) ->
         image: (I, J, K) in HU; I runs from side to side, K along the body.
         affine: IJK→RAS in mm.
     """
-    body = _body(image)
     millilitres = abs(np.linalg.det(affine[:3, :3])) / 1000
+    body = _body(image, BODY_ML / millilitres)
     air = _pieces(body & (image < LUNG_HU), LUNG_ML / millilitres)
     x = affine[0, 0] * np.arange(image.shape[0])[:, None, None]
     middle = (x * body).sum() / max(1, body.sum())
@@ -32,27 +32,21 @@ def by_rules(image: npt.NDArray[np.float32], affine: npt.NDArray[np.float64]) ->
 
 
 def _liver(image: npt.NDArray[np.float32], where: Mask, spacing: npt.NDArray[np.float64]) -> Mask:
-    """The largest even piece of soft tissue on the right: smoothed, opened by a few millimetres, closed again."""
-    smooth = ndimage.gaussian_filter(image, 2 / spacing)
-    counts, edges = np.histogram(smooth[where & (smooth > SOFT_HU[0]) & (smooth < SOFT_HU[1])], 60)
-    usual = edges[counts.argmax()] if counts.any() else SOFT_HU[0]
-    even = where & (np.abs(smooth - usual) < LIVER_SPREAD_HU)
-    core = ndimage.distance_transform_edt(even, sampling=spacing) > LIVER_CORE_MM
-    pieces, count = ndimage.label(core)
-    if not count:
-        return core
-    largest = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
-    return np.asarray(even & (ndimage.distance_transform_edt(~largest, sampling=spacing) < LIVER_CORE_MM + 1))
+    """The largest piece of what is as bright as liver on the right, smoothed, where it isn't thin; holes filled."""
+    smooth = ndimage.gaussian_filter(image, LIVER_BLUR_MM / spacing)
+    within = where & (smooth > LIVER_HU[0]) & (smooth < LIVER_HU[1])
+    disc = ndimage.generate_binary_structure(3, 1) & np.array([False, True, False])
+    thick = ndimage.binary_opening(within, disc, iterations=max(1, round(LIVER_NECK_MM / spacing[0])))
+    return _filled(_pieces(thick, np.bincount(ndimage.label(thick)[0].ravel())[1:].max(initial=1)))
 
 
-def _body(image: npt.NDArray[np.float32]) -> Mask:
-    """The largest piece that is not air, without tables and sheets, filled slice by slice."""
-    solid = ndimage.binary_opening(image > BODY_HU, iterations=2)
-    pieces, count = ndimage.label(solid)
-    if count == 0:
-        return np.asarray(solid)
-    largest = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
-    return np.stack([ndimage.binary_fill_holes(largest[..., k]) for k in range(image.shape[2])], -1)
+def _body(image: npt.NDArray[np.float32], least: float) -> Mask:
+    """Large pieces that are not air, without tables and sheets, filled slice by slice."""
+    return _filled(_pieces(ndimage.binary_opening(image > BODY_HU, iterations=2), least))
+
+
+def _filled(mask: Mask) -> Mask:
+    return np.stack([ndimage.binary_fill_holes(mask[..., k]) for k in range(mask.shape[2])], -1)
 
 
 def _pieces(mask: Mask, least: float) -> Mask:

@@ -1,8 +1,8 @@
 """Run the torso model on real scans: `python Testing/figures/torso_ct_on_real_scans.py DIR [--model NAME|FOLDER]`.
 
 Writes an overview of each CT of a torso to the folder and prints millilitres and Hounsfield units (mean ± SD) of its
-segments, then the millilitres found in scans that are no CT of a torso, where there should be next to none. Scans come
-from the folder that DEEPIMAGING_TEST_DATA names, as in the tests.
+segments, then the millilitres found in what is no CT of a torso, where there should be next to none: scans of heads,
+MR, and made heads, limbs and test objects. Scans come from the folder that DEEPIMAGING_TEST_DATA names, as in tests.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from monai.data import MetaTensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, from anywhere
 
 from DeepImagingLib import run
 from DeepImagingLib.bundles.find import find_bundle
 from DeepImagingLib.cli import main as command_line
+from DeepImagingLib.files import as_image
 from DeepImagingLib.files.read import read
+from DeepImagingLib.phantoms.hounsfield import render
+from DeepImagingLib.phantoms.other_objects import draw_other
 
 TORSOS = ("ct_abdomen_dicom", "ct_chest_4dlung.nii.gz", "ct_3slice_dicom")
 OTHERS = (
@@ -27,8 +31,11 @@ OTHERS = (
     "mr_abdomen.nii.gz",
     "mr_brain_tumour.nrrd",
     "mr_head_t1_mcd.nii.gz",
+    "mr_stroke_t1.nii.gz",
     "mr_template_spm152.nii.gz",
 )
+MADE = range(8)
+MADE_SHAPE, MADE_SPACING = (80, 80, 70), (3.0, 3.0, 3.0)
 
 
 def main() -> None:
@@ -48,7 +55,9 @@ def main() -> None:
             sys.exit(1)
         tell(model, data / name)
     for name in OTHERS:
-        tell_volumes(model, data / name)
+        tell_volumes(model, name, read(data / name))
+    for seed in MADE:
+        tell_volumes(model, f"made head, limbs or test object {seed}", made(seed))
 
 
 def tell(model: str, scan: Path) -> None:
@@ -63,13 +72,20 @@ def tell(model: str, scan: Path) -> None:
             print(f"  {segment.name:18} {volumes[segment.id]:8.0f} mL {np.mean(inside):6.0f} ± {np.std(inside):.0f} HU")
 
 
-def tell_volumes(model: str, scan: Path) -> None:
+def made(seed: int) -> MetaTensor:
+    """Return a CT of something that is no torso."""
+    rng = np.random.default_rng([seed, 1_000_000])
+    materials, _ = draw_other(MADE_SHAPE, MADE_SPACING, rng)
+    return as_image(render(materials, MADE_SPACING, rng)[None], np.diag([*MADE_SPACING, 1.0]))
+
+
+def tell_volumes(model: str, name: str, image: MetaTensor) -> None:
     """Print how much of organs was found where there is none."""
-    result = run(model, read(scan))
+    result = run(model, image)
     volumes = result.millilitres()
     found = {segment.name: volumes[segment.id] for segment in result.segments if volumes[segment.id] >= 1}
     most = sorted(found.items(), key=lambda item: -item[1])
-    print(f"{scan.name}: " + (", ".join(f"{name} {volume:.0f} mL" for name, volume in most) or "nothing"))
+    print(f"{name}: " + (", ".join(f"{organ} {volume:.0f} mL" for organ, volume in most) or "nothing"))
 
 
 if __name__ == "__main__":
