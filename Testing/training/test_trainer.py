@@ -333,7 +333,9 @@ class TestEnding:
         trainer.run()
         assert trainer.course.step == 1
 
-    @pytest.mark.parametrize("name", ["torso_ct_segmentation", "lung_nodule_ct_detection_small"])
+    @pytest.mark.parametrize(
+        "name", ["torso_ct_segmentation", "lung_nodule_ct_detection_small", "chest_xray_findings_small"]
+    )
     def test_shipped_recipes_take_a_patience(self, name: str, tmp_path: Path) -> None:
         assert load_recipe(name).trainer("cpu", {"output_dir": str(tmp_path), "patience": 5}).patience == 5
 
