@@ -269,6 +269,8 @@ def test_it_learns_to_tell_what_it_was_shown(cache: Path, tmp_path: Path) -> Non
     recipe["network_def"] |= {"init_features": 16, "growth_rate": 8, "block_config": [2, 2, 2]}
     recipe["validation"]["phantoms"] = recipe["radiographs"] | {"transform": "@case_transform"}
     recipe["patch_transform"]["transforms"] = recipe["case_transform"]["transforms"]
+    recipe["radiographs"]["with_regions"] = False
+    recipe["loss"] = {"_target_": "DeepImagingLib.training.KnownBCELoss"}
     recipe["trainer"] |= {"validate_every": 50, "average": 0}
     trainer = trainer_of(write(tmp_path / "recipe", recipe), tmp_path / "bundle", cache)
     trainer.run()
