@@ -241,7 +241,7 @@ class Heatmap:
     def doubt(self) -> str:
         """Why the map tells nothing, or may, as words that follow its name; "" where nothing is known against it."""
         if self.values.max() <= 0:
-            return "this map is empty, because nothing spoke for the class"
+            return "nothing in the image spoke for the class"
         if self.method == PATCHES:
             return ""
         if self.sameness is None:

@@ -21,7 +21,7 @@ from DeepImagingLib.explain.explained import Explaining
 from DeepImagingLib.files import digest, picture_size
 from DeepImagingLib.inference import checks, uncertainty
 from DeepImagingLib.inference.answer import Answer
-from DeepImagingLib.inference.answers import takes_eight_bits
+from DeepImagingLib.inference.answers import EIGHT_BITS, range_of
 from DeepImagingLib.inference.classify import classify, foresee_parts, parts_of
 from DeepImagingLib.inference.detect import Detecting
 from DeepImagingLib.inference.device import choose_device
@@ -297,10 +297,15 @@ def _started(
             # MONAI warns of defaults that change, which is for a bundle's author and not for its user.
             warnings.simplefilter("ignore", FutureWarning)
             pipeline = build(loaded, device)
-    if loaded.classifies and takes_eight_bits(pipeline.preprocessing):
-        name = next(iter(regions))  # of several, those behind the first are masks
-        regions[name], mended = checks.in_eight_bits(regions[name], label_of(name, regions))
-        prepared = replace(prepared, notes=(*prepared.notes, *mended))
+    if loaded.classifies and (limits := range_of(pipeline.preprocessing)):
+        names = list(regions)[: 1 if len(loaded.image_keys) > 1 else None]  # behind the first key there are masks
+        label = label_of(names[0], dict.fromkeys(names))
+        if limits == EIGHT_BITS:
+            factor, note = checks.to_eight_bits([prepared.by_name[name] for name in names], label)
+            regions |= {name: regions[name] * factor for name in names if note}
+            prepared = replace(prepared, notes=(*prepared.notes, *([note] if note else [])))
+        else:
+            checks.check_within(prepared.by_name[names[0]], label, limits)
     return _Start(loaded, prepared, regions, pipeline, device, wanted)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Numbers = npt.NDArray[np.float64]
 
+EIGHT_BITS = (0.0, 255.0)
 THRESHOLD = 0.5
 """From which probability a label counts as found where the bundle says nothing."""
 CONVERSIONS = ("EnsureTyped", "ToTensord", "ToNumpyd", "CastToTyped", "ToDeviced", "Identityd")
@@ -65,6 +66,17 @@ class Answers:
             raise BundleError("The bundle's activation gives values outside of 0 to 1, which are no probabilities.")
         return np.asarray(told.numpy())
 
+    def doubt(self, outputs: torch.Tensor) -> str:
+        """Return a note where outputs (N, labels) were taken for logits and may have been probabilities."""
+        if self.exclusive or self.done or any(map(_activates, self.activations)):
+            return ""
+        if not bool(((outputs >= 0) & (outputs <= 1)).all()):
+            return ""
+        return (
+            "The bundle has no activation, and its outputs, all from 0 to 1, were taken for logits; if they are "
+            "probabilities, its network has to end in a Sigmoid layer."
+        )
+
     def _row(self, row: torch.Tensor) -> torch.Tensor:
         import torch
 
@@ -94,10 +106,16 @@ def makes_probabilities(network: torch.nn.Module) -> bool:
     return isinstance(last, torch.nn.Sigmoid | torch.nn.Softmax)
 
 
-def takes_eight_bits(preprocessing: Compose) -> bool:
-    """Tell whether a chain brings values of 0 to 255 to the network's own range."""
-    scalers = [step.scaler for step in preprocessing.transforms if type(step).__name__ == "ScaleIntensityRanged"]
-    return bool(scalers) and (scalers[0].a_min, scalers[0].a_max) == (0, 255)
+def range_of(preprocessing: Compose) -> tuple[float, float] | None:
+    """Return the range of a picture's values that a chain brings to the network's own, None where it takes any.
+
+    0 to 255 always counts, others from 0 on where they are clipped; ranges that begin below 0 are windows of CT.
+    """
+    for step in preprocessing.transforms:
+        if type(step).__name__ == "ScaleIntensityRanged":
+            low, high = float(step.scaler.a_min), float(step.scaler.a_max)
+            return (low, high) if (low, high) == EIGHT_BITS or (step.scaler.clip and low >= 0) else None
+    return None
 
 
 def read_answers(postprocessing: Compose, key: str, count: int, done: bool) -> Answers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,8 +74,18 @@ def unlike_modality(image: MetaTensor, name: str, modality: str) -> str:
     return f"The model expects CT in Hounsfield units, but the values of {name} run from {low:g} to {high:g}; check it."
 
 
-def in_eight_bits(image: MetaTensor, name: str) -> tuple[MetaTensor, list[str]]:
-    """Return a picture for a model that takes 0 to 255 in these values, and a note where they were others.
+def check_within(image: MetaTensor, name: str, limits: tuple[float, float]) -> None:
+    """Raise InputError where a picture goes far beyond the values that a model was made for, which would be cut off."""
+    high = float(image.as_tensor().max())
+    if high > limits[1] + (limits[1] - limits[0]):
+        raise InputError(
+            f"The values of {name} run to {high:g}, but the model takes {limits[0]:g} to {limits[1]:g}; convert it to "
+            "these first."
+        )
+
+
+def to_eight_bits(images: Sequence[MetaTensor], name: str) -> tuple[float, str]:
+    """Return what brings pictures to the 0 to 255 that a model takes, and a note where that isn't 1.
 
     Whole numbers are taken for the fewest bits of BITS that hold them, 0 to 1 for shares.
 
@@ -83,21 +94,21 @@ def in_eight_bits(image: MetaTensor, name: str) -> tuple[MetaTensor, list[str]]:
     """
     import torch
 
-    low, high = (float(end) for end in image.as_tensor().aminmax())
-    if low >= 0 and 1 < high <= EIGHT_BITS * OVERSHOOT:
-        return image, []
-    whole = bool((image.as_tensor() == torch.round(image.as_tensor())).all())
+    ends = [image.as_tensor().aminmax() for image in images]
+    low, high = min(float(end.min) for end in ends), max(float(end.max) for end in ends)
+    whole = all(bool((image.as_tensor() == torch.round(image.as_tensor())).all()) for image in images)
+    shares = high <= (1 if whole else OVERSHOOT)
+    slack = (OVERSHOOT - 1) * (1 if shares else EIGHT_BITS)
     bits = next((bits for bits in BITS if high < 2**bits), None)
-    if low >= 0 and high <= 1:
-        most, taken = 1, "shares of 1"
-    elif low >= 0 and whole and bits:
-        most, taken = 2**bits - 1, f"{bits} bits"
-    else:
+    if low < -slack or (high > EIGHT_BITS * OVERSHOOT and not (whole and bits)):
         raise InputError(
             f"The values of {name} run from {low:g} to {high:g}, but the model takes 0 to 255; convert it to these."
         )
+    if not shares and high <= EIGHT_BITS * OVERSHOOT:
+        return 1.0, ""
+    most, taken = (1, "shares of 1") if shares else (2 ** (bits or 0) - 1, f"{bits} bits")
     note = f"The values of {name} run from {low:g} to {high:g}, taken for {taken}, and were brought to 0 to 255."
-    return image * (EIGHT_BITS / most), [note]
+    return EIGHT_BITS / most, note
 
 
 def check_not_constant(image: MetaTensor, name: str, *, colours: bool = False) -> None:

@@ -88,7 +88,7 @@ class Parts:
         return "patch" if self.patch else "slice" if self.sliced else "image"
 
     def __getitem__(self, number: int) -> dict[str, MetaTensor]:
-        """Return one, by image key; a copy but where it is all of the images."""
+        """Return one, by image key; a copy but where it is all of the images and lay upright already."""
         return {key: self._cut(image, number) for key, image in self._images.items()}
 
     def _upright(self, image: MetaTensor) -> npt.NDArray[np.float32]:
@@ -182,6 +182,7 @@ def classify(
         device=str(device),
         precision=call.precision,
         plan=_plan(parts, device),
+        notes=tuple(filter(None, [answers.doubt(outputs)])),
     )
 
 

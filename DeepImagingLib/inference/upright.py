@@ -51,7 +51,12 @@ class Turn:
 
 
 def turn_of(affine: npt.NDArray[np.float64]) -> Turn:
-    """Return how pictures, or slices along the third axis, with an affine IJK→RAS (4, 4) become upright."""
+    """Return how pictures, or slices along the third axis, with an affine IJK→RAS (4, 4) become upright.
+
+    The identity stands for "nobody said where it lies", as MONAI's reader of pictures has it: these stay as they are.
+    """
+    if np.array_equal(affine, np.eye(4)):
+        return Turn(False, (), (1.0, 1.0))
     from nibabel.orientations import io_orientation
 
     axes, signs = io_orientation(affine).T

@@ -68,7 +68,7 @@ def test_an_empty_heatmap_is_told(
     weights = torch.load(model / "models" / "model.pt", weights_only=True)
     torch.save(weights | {"fc.weight": 0 * weights["fc.weight"]}, model / "models" / "model.pt")
     assert main(["run", str(picture), "--model", str(model), "--output", str(output), "--heatmaps", "B"]) == 0
-    words = "this map is empty, because nothing spoke for the class"
+    words = "nothing in the image spoke for the class"
     assert f"B (gradcam): {words}." in capsys.readouterr().out
     assert json.loads(output.read_text())["heatmaps"][0]["doubt"] == words
 

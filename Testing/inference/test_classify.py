@@ -211,11 +211,29 @@ class TestInputs:
         assert result.probabilities == pytest.approx(classified(folder, as_image(eight, FLAT)).probabilities, abs=1e-2)
         assert result.provenance is not None and any(words in note for note in result.provenance.notes)
 
+    def test_a_dark_region_is_as_deep_as_its_picture(self, tmp_path: Path) -> None:
+        folder, eight = make.write_tumor_like(tmp_path / "tumor"), picture(3, (64, 128)).numpy()
+        eight[:, :, :64] //= 16
+        part = Options(device="cpu", roi=((0, 64), (0, 64), (0, 1)))
+        deep = classified(folder, as_image(np.rint(eight / 255 * 65535), FLAT), part)
+        assert deep.probabilities == pytest.approx(
+            classified(folder, as_image(eight, FLAT), part).probabilities, abs=1e-2
+        )
+
     @pytest.mark.parametrize("change", [lambda values: values - 300, lambda values: values * 1.7])
     def test_values_that_no_picture_has_are_refused(self, tmp_path: Path, change: Callable[[object], object]) -> None:
         folder = make.write_tumor_like(tmp_path / "tumor")
         with pytest.raises(InputError, match="but the model takes 0 to 255"):
             classified(folder, as_image(change(picture(3, (64, 64)).numpy()), FLAT))
+
+    def test_what_would_be_cut_off_is_refused(self, tmp_path: Path) -> None:
+        folder = make.write_tumor_like(tmp_path / "tumor")
+        path = folder / "configs" / "inference.json"
+        config = json.loads(path.read_text())
+        config["preprocessing"]["transforms"][3] |= {"clip": True, "a_max": 4095}
+        path.write_text(json.dumps(config))
+        with pytest.raises(InputError, match="but the model takes 0 to 4095"):
+            classified(folder, as_image(200 * picture(3, (64, 64)).numpy(), FLAT))
 
     def test_a_plan_tells_how_much_is_seen(self, endoscopy: Path) -> None:
         assert plan(endoscopy, picture(3, (40, 40, 5)), CPU).sentence == "5 slices on cpu, 5 at once."
@@ -264,6 +282,12 @@ class TestAnswers:
         assert np.allclose(Answers((), "pred", exclusive=False).probabilities(values), torch.sigmoid(values))
         shares = torch.tensor([[0.02, 0.98], [0.3, 0.7]])
         assert np.allclose(Answers((), "pred", exclusive=True).probabilities(shares), shares)
+
+    def test_logits_that_may_be_probabilities_are_told(self) -> None:
+        within, beyond = torch.tensor([[0.02, 0.97]]), torch.tensor([[0.02, 1.97]])
+        logits, done = (Answers((), "pred", exclusive=False, done=done) for done in (False, True))
+        assert "were taken for logits" in logits.doubt(within)
+        assert not logits.doubt(beyond) and not done.doubt(within)
 
     @pytest.mark.parametrize("last", [torch.nn.Sigmoid(), torch.nn.Softmax(1), None])
     def test_a_last_layer_may_make_probabilities(self, last: torch.nn.Module | None) -> None:

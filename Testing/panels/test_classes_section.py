@@ -184,7 +184,7 @@ class TestHeatmaps:
         ("change", "words"),
         [
             ({"sameness": None}, "whether this map depends on what the model learnt could not be checked"),
-            ({"values": np.zeros(SHAPE, np.float32)}, "this map is empty, because nothing spoke for the class"),
+            ({"values": np.zeros(SHAPE, np.float32)}, "nothing in the image spoke for the class"),
         ],
     )
     def test_one_that_is_empty_or_could_not_be_checked_is_flagged(self, section, volume, result, change, words) -> None:
