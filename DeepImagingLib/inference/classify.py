@@ -71,8 +71,8 @@ class Parts:
 
     def __init__(self, images: Images, dims: int, patch: tuple[int, ...] | None = None) -> None:
         first = next(iter(images.values()))
-        self._turn = turn_of(np.asarray(first.affine, np.float64)) if dims == 2 else None
-        self._images = {key: self._upright(image) for key, image in images.items()} if self._turn else dict(images)
+        self._turn = turn = turn_of(np.asarray(first.affine, np.float64)) if dims == 2 else None
+        self._images = {key: turn.upright(image.numpy()) if turn else image for key, image in images.items()}
         shape = next(iter(self._images.values())).shape[1:]
         self.sliced = dims == 2 and len(shape) == 3
         self.starts = _starts(tuple(shape), patch) if patch else []
@@ -90,10 +90,6 @@ class Parts:
     def __getitem__(self, number: int) -> dict[str, MetaTensor]:
         """Return one, by image key; a copy but where it is all of the images and lay upright already."""
         return {key: self._cut(image, number) for key, image in self._images.items()}
-
-    def _upright(self, image: MetaTensor) -> npt.NDArray[np.float32]:
-        assert self._turn is not None
-        return self._turn.upright(image.numpy())
 
     def _cut(self, image: Any, number: int) -> MetaTensor:
         if self._turn is None:
