@@ -12,7 +12,7 @@ from enum import Enum, unique
 
 import numpy as np
 
-from DeepImagingLib.phantoms.scanner import Spacing, patchy, scan
+from DeepImagingLib.phantoms.scanner import ANY, Resolution, Spacing, patchy, scan
 from DeepImagingLib.phantoms.shapes import Field
 from DeepImagingLib.phantoms.torso import Bytes, Material
 
@@ -152,7 +152,13 @@ TEXTURE: Mapping[Material, Range] = {
 }  # fmt: skip
 
 
-def render(materials: Bytes, spacing: Spacing, rng: np.random.Generator, thin: Field | None = None) -> Field:
+def render(
+    materials: Bytes,
+    spacing: Spacing,
+    rng: np.random.Generator,
+    thin: Field | None = None,
+    resolution: Resolution = ANY,
+) -> Field:
     """Return a CT image in HU of the (I, J, K) materials: values, texture and a scanner at random.
 
     Args:
@@ -160,6 +166,7 @@ def render(materials: Bytes, spacing: Spacing, rng: np.random.Generator, thin: F
         spacing: Voxel size in mm.
         rng: Where everything random comes from.
         thin: Share of vessel in each voxel of lung, 0 to 1, for what is thinner than voxels are.
+        resolution: From which that of the scan is drawn.
     """
     mean, texture, patches = draw_values(rng)
     grain = rng.uniform(0, 1)
@@ -169,7 +176,7 @@ def render(materials: Bytes, spacing: Spacing, rng: np.random.Generator, thin: F
     image += (patches + 0.3 * texture)[materials] * patchy(rng, materials.shape, int(rng.integers(3, 7)))
     if thin is not None:
         image += thin * (materials == M.LUNG) * (mean[M.LUNG_VESSEL] - image)
-    return scan(image, materials, spacing, rng)
+    return scan(image, materials, spacing, rng, resolution)
 
 
 def draw_values(rng: np.random.Generator, phase: Phase | None = None) -> tuple[Field, Field, Field]:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import binary_erosion
 
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.phantoms.hounsfield import render
 from DeepImagingLib.phantoms.lung_distractors import add_distractors, clear_specks
+from DeepImagingLib.phantoms.scanner import THIN_SLICES
 from DeepImagingLib.phantoms.torso import Bytes, Material, Organ
 from DeepImagingLib.phantoms.torso_ct import Triple, draw
 
@@ -30,6 +32,8 @@ CHEST = (0.0, 0.0, 205.0)
 TRIES = 300
 APART_MM, GAP_MM = 40.0, 4.0
 """Between the centres of two nodules, and between their surfaces."""
+MOST_VESSEL = 0.3
+"""Share of a nodule that may lie in a vessel; more is a bulge of the vessel to every reader."""
 
 
 @unique
@@ -57,7 +61,7 @@ def sample(
 ) -> tuple[dict[str, MetaTensor], tuple[Nodule, ...]]:
     """Return the CT image of a chest, {"ct": (1, I, J, K) float32 in HU}, and the nodules in it.
 
-    There are one to eight among distractors (`lung_distractors`); none where no lung has air.
+    There are one to eight among distractors (`lung_distractors`); none where no lung has air. Slices are thin.
 
     Args:
         seed: Any non-negative integer: the body is that of `torso_ct.sample`, the nodules and the noise are new.
@@ -77,7 +81,7 @@ def sample(
     clear_specks(materials, spacing)
     thin = add_distractors(materials, organs, spacing, rng)
     nodules = add_nodules(materials, organs, affine, rng, count=int(rng.integers(1, 9)))
-    image = render(materials, spacing, rng, thin)
+    image = render(materials, spacing, rng, thin, THIN_SLICES)
     return {"ct": MetaTensor(torch.from_numpy(image[None]), affine=torch.from_numpy(affine))}, nodules
 
 
@@ -95,15 +99,21 @@ def add_nodules(
     """
     lung = (organs == Organ.RIGHT_LUNG) | (organs == Organ.LEFT_LUNG)
     air = np.argwhere(lung & (materials == Material.LUNG))
-    vessels = np.argwhere(lung & (materials == Material.LUNG_VESSEL))
+    vessel = lung & (materials == Material.LUNG_VESSEL)
+    beside = {
+        Place.VESSEL: np.argwhere(vessel),
+        Place.PLEURA: np.argwhere(lung & ~binary_erosion(lung, border_value=1)),
+    }
     nodules: list[Nodule] = []
     for _ in range(TRIES if len(air) else 0):
         if len(nodules) == count:
             break
         place = Place(rng.choice([p.value for p in Place]))
-        where = vessels if place is Place.VESSEL and len(vessels) else air
+        where = beside.get(place, air)
+        if not len(where):
+            continue
         nodule = _draw(where[int(rng.integers(len(where)))], affine, rng, place)
-        if all(_are_apart(nodule, other, apart) for other in nodules) and _fits(nodule, lung, affine):
+        if all(_are_apart(nodule, other, apart) for other in nodules) and _fits(nodule, lung, vessel, affine):
             _paint(nodule, materials, lung, affine, rng)
             nodules.append(nodule)
     return tuple(nodules)
@@ -117,24 +127,29 @@ def _are_apart(one: Nodule, other: Nodule, least: float) -> bool:
 def _draw(
     voxel: npt.NDArray[np.int64], affine: npt.NDArray[np.float64], rng: np.random.Generator, place: Place
 ) -> Nodule:
-    """Draw a nodule of 4 to 30 mm, small ones more often, at a voxel or with its edge there."""
+    """Draw a nodule of 4 to 30 mm, small ones more often, at a voxel or not far beside it."""
     diameter = float(4 * (30 / 4) ** rng.uniform(0, 1) ** 1.3)
     center = affine[:3, :3] @ (voxel + rng.uniform(-0.5, 0.5, 3)) + affine[:3, 3]
-    if place is Place.VESSEL:
+    if place is not Place.FREE:
         aside = rng.standard_normal(3)
-        center += aside / np.linalg.norm(aside) * diameter * 0.4
+        shift = rng.uniform(0.4, 0.7) if place is Place.VESSEL else rng.uniform(0, 0.4)
+        center += aside / np.linalg.norm(aside) * diameter * shift
     solid = bool(rng.random() < 0.7)
     spiculated = solid and diameter > 8 and bool(rng.random() < 0.4)
     return Nodule((float(center[0]), float(center[1]), float(center[2])), diameter, solid, spiculated, place)
 
 
-def _fits(nodule: Nodule, lung: npt.NDArray[np.bool_], affine: npt.NDArray[np.float64]) -> bool:
-    """Tell whether the nodule lies in the image and the lung: all of it, or by the pleura half to nine tenths."""
+def _fits(
+    nodule: Nodule, lung: npt.NDArray[np.bool_], vessel: npt.NDArray[np.bool_], affine: npt.NDArray[np.float64]
+) -> bool:
+    """Tell whether the nodule lies in the image and the lung, all of it, or by the pleura half to nine tenths."""
     if not _is_inside(nodule, affine, lung.shape):
         return False
     box, distance = _distance(nodule, affine, lung.shape, margin=0.0)
     ball = distance < 0
     whole = 4 / 3 * np.pi * (nodule.diameter / 2) ** 3 / abs(np.linalg.det(affine[:3, :3]))
+    if (vessel[box] & ball).sum() > MOST_VESSEL * whole:
+        return False
     share = (lung[box] & ball).sum() / whole
     return bool(0.5 < share < 0.92 if nodule.place is Place.PLEURA else share > 0.93)
 

@@ -6,6 +6,8 @@ rays' attenuation (Beer and Lambert), so that they grow through shoulders, hips 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import center_of_mass, gaussian_filter, gaussian_filter1d, label, uniform_filter1d, zoom
@@ -22,7 +24,28 @@ MOST_PIECES = 8
 """More pieces of metal in one slice add nothing but time."""
 
 
-def scan(image: Field, materials: Bytes, spacing: Spacing, rng: np.random.Generator) -> Field:
+@dataclass(frozen=True)
+class Resolution:
+    """How fine scans are.
+
+    Attributes:
+        spread: Least and largest standard deviation of the blur in mm.
+        thick: Share of the scans that have slices of 5 to 12 mm.
+    """
+
+    spread: tuple[float, float]
+    thick: float
+
+
+ANY = Resolution((0.4, 2.4), 0.2)
+THIN_SLICES = Resolution((0.4, 1.0), 0.0)
+"""What nodules are looked for in: LUNA16 leaves scans out whose slices are thicker than 2.5 mm (Setio et al., Med Image
+Anal 2017), in which the smallest ones are blurred away."""
+
+
+def scan(
+    image: Field, materials: Bytes, spacing: Spacing, rng: np.random.Generator, resolution: Resolution = ANY
+) -> Field:
     """Return what a scanner makes of true Hounsfield values: a resolution, a dose and artefacts at random.
 
     Args:
@@ -30,8 +53,9 @@ def scan(image: Field, materials: Bytes, spacing: Spacing, rng: np.random.Genera
         materials: What the voxels are made of; metal casts streaks, padding stays a constant.
         spacing: Voxel size in mm.
         rng: Where everything random comes from.
+        resolution: From which that of the scan is drawn.
     """
-    image = _resolve(image, spacing, rng)
+    image = _resolve(image, spacing, rng, resolution)
     across, along = _paths(image, spacing)
     if rng.random() < 0.25:
         image = _harden(image, spacing, rng)
@@ -59,14 +83,14 @@ def trim_to_circle(materials: Bytes, organs: Bytes, spacing: Spacing, rng: np.ra
     organs[outside] = Organ.BACKGROUND
 
 
-def _resolve(image: Field, spacing: Spacing, rng: np.random.Generator) -> Field:
+def _resolve(image: Field, spacing: Spacing, rng: np.random.Generator, resolution: Resolution) -> Field:
     """Blur by the scanner and by voxels that hold several tissues; sharp kernels overshoot, thick slices smear."""
-    sharing, spread_mm = rng.uniform(0.32, 0.6), rng.uniform(0.4, 2.4)
+    sharing, spread_mm = rng.uniform(0.32, 0.6), rng.uniform(*resolution.spread)
     sigma = [np.hypot(sharing, spread_mm * rng.uniform(0.8, 1.2) / s) for s in spacing]
     image = gaussian_filter(image, sigma, truncate=2.5)
     if rng.random() < 0.2:
         image += rng.uniform(0.1, 0.7) * (image - gaussian_filter(image, 3.5 / np.array(spacing), truncate=2))
-    if rng.random() < 0.2:
+    if rng.random() < resolution.thick:
         image = _thicken(image, max(2, round(rng.uniform(5, 12) / spacing[2])))
     return image
 

@@ -16,6 +16,7 @@ from DeepImagingLib.phantoms import lung_nodules
 from DeepImagingLib.phantoms.hounsfield import render
 from DeepImagingLib.phantoms.lung_distractors import LUNGS, add_distractors, clear_specks
 from DeepImagingLib.phantoms.lung_nodules import Nodule, add_nodules
+from DeepImagingLib.phantoms.scanner import THIN_SLICES
 from DeepImagingLib.phantoms.shapes import Field
 from DeepImagingLib.phantoms.torso import Bytes
 from DeepImagingLib.training.bodies import Bodies, Triple
@@ -70,7 +71,7 @@ class LungPatches(Dataset[Item]):
         nodules = add_nodules(materials, organs, affine, rng, count=int(rng.integers(MOST_NODULES + 1)), apart=APART_MM)
         inner = tuple(slice((n - p) // 2, (n - p) // 2 + p) for n, p in zip(materials.shape, self.patch, strict=True))
         affine[:3, 3] = [s.start * d for s, d in zip(inner, self.spacing, strict=True)]
-        image = coarser(render(materials[inner], self.spacing, rng, thin[inner]), self.spacing, rng)
+        image = coarser(render(materials[inner], self.spacing, rng, thin[inner], THIN_SLICES), self.spacing, rng)
         item = {"image": torch.from_numpy(image)[None], "label": label_of(nodules, affine, self.patch)}
         return seeded(self.transform, rng)(item) if self.transform else item
 

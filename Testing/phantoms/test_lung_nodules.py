@@ -56,3 +56,28 @@ def test_nodules_lie_in_the_image_as_a_whole() -> None:
 def test_a_coarse_spacing_is_refused() -> None:
     with pytest.raises(InputError, match=r"1\.25 mm or less"):
         lung_nodules.sample(0, (3, 3, 3))
+
+
+@pytest.fixture(scope="module")
+def chests() -> list[tuple[np.ndarray, np.ndarray, np.ndarray, tuple[Nodule, ...]]]:
+    """Return materials before, organs, affine and nodules of three chests."""
+    drawn = []
+    for seed in range(1_000_002, 1_000_005):
+        before, organs, affine = torso_ct.draw(seed, SPACING, (340, 240, 60), center=lung_nodules.CHEST)
+        drawn.append(
+            (before, organs, affine, add_nodules(before.copy(), organs, affine, np.random.default_rng(seed), 8))
+        )
+    return drawn
+
+
+def test_nodules_lie_free_by_vessels_and_by_the_pleura(chests: list) -> None:
+    places = [nodule.place for *_, nodules in chests for nodule in nodules]
+    assert all(places.count(place) >= len(places) / 6 for place in Place)
+
+
+def test_no_nodule_lies_within_a_vessel(chests: list) -> None:
+    for before, _organs, affine, nodules in chests:
+        points = np.argwhere(before == Material.LUNG_VESSEL) @ affine[:3, :3].T + affine[:3, 3]
+        for nodule in nodules:
+            within = (np.linalg.norm(points - nodule.center, axis=1) < nodule.diameter / 2).sum() * np.prod(SPACING)
+            assert within <= 0.35 * np.pi / 6 * nodule.diameter**3

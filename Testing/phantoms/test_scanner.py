@@ -108,3 +108,15 @@ def test_thick_slices_stay_where_they_are(count: int) -> None:
     image[..., 110:130] = 1
     profile = scanner._thicken(image, count)[0, 0]
     assert (profile * np.arange(240)).sum() / profile.sum() == pytest.approx(119.5, abs=0.1)
+
+
+def test_a_small_nodule_is_seen_in_thin_slices_and_not_in_all_others() -> None:
+    distance = np.linalg.norm(np.mgrid[:48, :48, :48] - 23.5, axis=0)
+    image = np.where(distance < 2.5, 50, -850).astype(np.float32)
+    materials = np.full(image.shape, Material.LUNG, np.uint8)
+
+    def contrasts(resolution: scanner.Resolution) -> list[float]:
+        scans = [scan(image, materials, (1.0,) * 3, np.random.default_rng(n), resolution) for n in range(12)]
+        return [float(one[distance < 1.5].mean() - np.median(one)) for one in scans]
+
+    assert min(contrasts(scanner.THIN_SLICES)) > 300 > 150 > min(contrasts(scanner.ANY))
