@@ -17,8 +17,8 @@ Box = tuple[slice, ...]
 LUNGS = (Organ.RIGHT_LUNG, Organ.LEFT_LUNG)
 BONES = (Organ.SPINE, Organ.RIBS, Organ.OTHER_BONE)
 CUBIC_MM_PER_LITRE = 1e6
-SPECK_MM = 22.0  # consolidated lung up to this width is a nodule to every reader
-COMPACT = 0.3  # share of its box that a speck fills; nets and bands fill less
+SPECK_MM = 50.0  # consolidated lung up to this width is a nodule or a mass to every reader
+COMPACT = 0.15  # share of its box that a speck fills; nets and bands fill less
 
 
 def clear_specks(materials: Bytes, spacing: npt.ArrayLike) -> None:

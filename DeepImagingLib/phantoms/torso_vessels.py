@@ -12,6 +12,9 @@ from DeepImagingLib.phantoms.torso import Material, Organ, Torso
 from DeepImagingLib.phantoms.torso_heart import Heart
 from DeepImagingLib.phantoms.torso_lungs import hilum
 
+TWIG = 1.2
+"""Radius in mm at which vessels of the lung end."""
+
 
 def paint_aorta(torso: Torso, heart: Heart) -> None:
     """From the heart over the arch and down the spine to its fork at L4, and its branches, which are not aorta."""
@@ -160,7 +163,7 @@ def paint_pulmonary_vessels(torso: Torso, heart: Heart) -> None:
     for side, root in ((-1, left), (1, right)):
         for target in ((16, 6, 34), (14, -10, -45)):
             end = (root[0] + side * target[0], root[1] + target[1], root[2] + target[2])
-            arteries.append(torso.tube((root, end), (wide * 0.5, wide * 0.32), reach=2))
+            arteries.append(torso.tube((root, end, _beyond(root, end)), (wide * 0.5, wide * 0.32, TWIG), reach=2))
     above = (torso.z > torso.dome) & ~(torso.belongs_to(Organ.HEART) & (torso.z < z + 34))
     torso.paint((np.minimum.reduce(arteries) < 0) & free & above, Material.RIGHT_BLOOD, Organ.PULMONARY_VESSELS)
     atrium = heart.at((0.1, -0.65, 0.35))
@@ -169,6 +172,12 @@ def paint_pulmonary_vessels(torso: Torso, heart: Heart) -> None:
         for height in (18.0, -14.0):
             start = (atrium[0] + side * 18, atrium[1], atrium[2] + height * 0.6)
             end = (side * 48.0 - 4, atrium[1] + 8 * np.sign(height), atrium[2] + height * 1.6)
-            veins.append(torso.tube((start, end), (torso.between(6, 8), 5), reach=2))
+            veins.append(torso.tube((start, end, _beyond(start, end)), (torso.between(6, 8), 5, TWIG), reach=2))
     outside = free & ~torso.belongs_to(Organ.HEART, Organ.PULMONARY_VESSELS) & (torso.z > torso.dome)
     torso.paint((np.minimum.reduce(veins) < 0) & outside, Material.LEFT_BLOOD, Organ.PULMONARY_VESSELS)
+
+
+def _beyond(start: Point, end: Point) -> Point:
+    """Return where a vessel has become a twig: with a blunt end in the lung it would look like a nodule."""
+    x, y, z = np.add(end, np.subtract(end, start) * 0.9)
+    return float(x), float(y), float(z)

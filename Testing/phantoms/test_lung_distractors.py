@@ -53,10 +53,11 @@ def test_thin_things_are_brighter_than_lung_and_nothing_else_changes() -> None:
     assert np.abs(difference[26:34, 12:28, 12:28]).max() < 60
 
 
-def test_specks_of_consolidation_get_their_air_back_and_large_ones_stay() -> None:
+@pytest.mark.parametrize("radius", [4, 9, 14])
+def test_consolidation_like_a_nodule_or_a_mass_gets_its_air_back_and_a_lobe_stays(radius: int) -> None:
     i, j, k = np.mgrid[:64, :64, :64]
-    small = (i - 12) ** 2 + (j - 12) ** 2 + (k - 12) ** 2 < 6**2
-    large = (i - 40) ** 2 + (j - 40) ** 2 + (k - 40) ** 2 < 16**2
-    materials = np.where(small | large, Material.CONSOLIDATION, Material.LUNG).astype(np.uint8)
+    lump = (i - 16) ** 2 + (j - 16) ** 2 + (k - 16) ** 2 < radius**2
+    lobe = i > 32
+    materials = np.where(lump | lobe, Material.CONSOLIDATION, Material.LUNG).astype(np.uint8)
     clear_specks(materials, SPACING)
-    assert (materials[small] == Material.LUNG).all() and (materials[large] == Material.CONSOLIDATION).all()
+    assert (materials[lump] == Material.LUNG).all() and (materials[lobe] == Material.CONSOLIDATION).all()

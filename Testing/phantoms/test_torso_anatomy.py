@@ -151,3 +151,12 @@ def test_nothing_lies_outside_when_the_view_shows_a_part() -> None:
     whole = torso_ct.draw(SEEDS[1], (8.0, 8.0, 8.0), (480.0, 400.0, 640.0))[1]
     part = torso_ct.draw(SEEDS[1], (8.0, 8.0, 8.0), (480.0, 400.0, 160.0), center=(0.0, 0.0, 160.0))[1]
     assert np.mean(whole[..., 50:70] == part) > 0.99
+
+
+@pytest.mark.parametrize("seed", SEEDS[1:3])
+def test_pulmonary_vessels_taper_to_twigs_in_the_lung(seed: int) -> None:
+    organs = torso_ct.draw(seed, (2.0, 2.0, 2.0), (260.0, 200.0, 200.0), center=(0.0, 0.0, 205.0))[1]
+    depth = distance_transform_edt(organs == Organ.PULMONARY_VESSELS, sampling=2.0)
+    for half in (depth[:65], depth[65:]):
+        lowest = int(np.flatnonzero(half.any(axis=(0, 1))).min())
+        assert half[..., lowest : lowest + 5].max() < 4  # a blunt end would look like a nodule
