@@ -141,3 +141,14 @@ def test_a_detector_that_needs_no_part_of_torchvision_runs_without_it(
     (folder / "models").mkdir(exist_ok=True)
     torch.save(network.state_dict(), folder / "models" / "model.pt")
     assert load_bundle(folder).build("cpu").detector is not None
+
+
+def test_stock_monai_loads_the_weights_of_the_shipped_detector_as_we_do(tmp_path: Path) -> None:
+    shipped = Path(__file__).parents[2] / "Resources" / "Bundles" / "lung_nodule_ct_detection_small"
+    parser = ConfigParser(ConfigParser.load_config_file(shipped / "configs" / "inference.json"))
+    parser["bundle_root"], parser["output_dir"], parser["device"] = str(shipped), str(tmp_path), "cpu"
+    parser.get_parsed_content("initialize")
+    torch.set_grad_enabled(True)  # which the bundle switches off
+    ours = load_bundle(shipped).build("cpu").network.state_dict()
+    for name, value in parser.get_parsed_content("network").state_dict().items():
+        assert torch.equal(value, ours[name]), name
