@@ -30,7 +30,8 @@ class Options:
         roi: Half-open voxel ranges ((i0, i1), (j0, j1), (k0, k1)) of the input to which the run is limited;
             the result still has the input's geometry and is empty outside.
         memory_limit: Bytes that the run may use where it computes, of the GPU's memory or of the host's; None takes
-            80 % of what is free on a GPU, 60 % on the host.
+            80 % of what is free on a GPU, 60 % on the host. The scan as it is read comes on top, of a segmentation
+            also as it is prepared.
         probabilities: Names of the labels whose probability volumes come with the result; ("all",) stands for every
             label but the background.
         tta: Test-time augmentation: letters of "ijk", the axes of the network's grid along which the image is run

@@ -135,7 +135,7 @@ def _detected(start: _Start, options: Options, monitor: Monitor) -> Detections:
     affine = np.asarray(prepared.reference.affine, dtype=np.float64)
     with monitor.stage("Collecting"):
         corners = found.corners + corner(options.roi)
-        boxes = detection.decode(corners, found.scores, found.classes, names, affine)
+        boxes = detection.decode(corners, found.scores, found.classes, names, affine, found.more)
         region = next(iter(start.regions.values())).shape[1:]
         heatmaps = {
             names[number]: _whole(heat.reshape(1, *region), prepared, options, loaded)[0]

@@ -17,7 +17,6 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
 from DeepImagingLib import scene
-from DeepImagingLib.bundles.card import Card
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.hosts import Handle, Outcome
 from DeepImagingLib.hosts.layers import LayersJob
@@ -25,6 +24,7 @@ from DeepImagingLib.options import Options
 from DeepImagingLib.results import Classification, Heatmap
 from DeepImagingPanel import runner, sample
 from DeepImagingPanel.classes_section import ClassesSection
+from DeepImagingPanel.inputs_section import PICTURE, VOLUME
 from DeepImagingPanel.logic import PanelLogic
 from DeepImagingPanel.module import PanelModule
 from DeepImagingPanel.panel import PanelWidget
@@ -32,9 +32,6 @@ from DeepImagingPanel.parameters import trusted
 from DeepImagingPanel.scene_run import SceneRun
 from DeepImagingPanel.slice_choice import SliceChoice
 from DeepImagingPanel.stored_result import provenanceOf
-
-COLOURS = ({"r", "g", "b"}, {"red", "green", "blue"})
-"""Names of channels that a coloured picture has in one."""
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +105,7 @@ class DeepClassificationWidget(PanelWidget):
     intro = _("Tells what an image shows, how sure the model is, and where it saw it.")
     task = "classification"
     tried = sample.RADIOGRAPH
-    inputKinds = ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode")
+    inputKinds = (VOLUME, PICTURE)
     anyDimensions = True
     Logic = DeepClassificationLogic
 
@@ -122,11 +119,6 @@ class DeepClassificationWidget(PanelWidget):
         )
         self.slices.refresh()
         self.ui.probabilityLabel.visible = self.ui.probabilitySelector.visible = False
-
-    def inputsOf(self, card: Card) -> tuple[str, ...]:
-        """Return the names of the images to ask for: a coloured picture is one."""
-        isColoured = {name.lower() for name in card.channels} in COLOURS
-        return ("image",) if isColoured else super().inputsOf(card)
 
     def refresh(self) -> None:
         """As every panel; a volume may be looked at slice by slice, or as one slice is shown."""

@@ -20,6 +20,7 @@ from DeepImagingLib.hosts import Outcome
 from DeepImagingLib.results import Detection, Detections
 from DeepImagingPanel import sample
 from DeepImagingPanel.findings_section import FindingsSection
+from DeepImagingPanel.inputs_section import PICTURE, VOLUME
 from DeepImagingPanel.logic import PanelLogic
 from DeepImagingPanel.module import PanelModule
 from DeepImagingPanel.panel import PanelWidget
@@ -85,6 +86,7 @@ class DeepDetectionWidget(PanelWidget):
     task = "detection"
     given = "anatomy"
     tried = sample.CHEST
+    inputKinds = (VOLUME, PICTURE)
     Logic = DeepDetectionLogic
 
     def makeResultSection(self) -> FindingsSection:

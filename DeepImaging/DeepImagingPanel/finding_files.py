@@ -9,7 +9,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from DeepImagingLib import scene
-from DeepImagingLib.files import write_findings_csv, write_findings_json
+from DeepImagingLib.files import KeptBoxes, write_findings_csv, write_findings_json
 from DeepImagingPanel.result_files import Writers, saveBy
 
 
@@ -38,11 +38,17 @@ def save(table: Any, chosen: str, ending: str) -> list[Path]:
 
 def _plain(write: Callable[..., list[Path]]) -> Callable[[Any, Path], list[Path]]:
     """Return a writer of a table node, of one that knows results and no nodes."""
-    return lambda table, path: write(scene.detections_of(table), path, _reviews(table))
+    return lambda table, path: write(scene.detections_of(table), path, _kept(table))
 
 
-def _reviews(table: Any) -> dict[int, str]:
-    return {number: finding.review.value for number, finding in enumerate(scene.findings(table))}
+def _kept(table: Any) -> KeptBoxes:
+    found = scene.findings(table)
+    return KeptBoxes(
+        reviews={number: finding.review.value for number, finding in enumerate(found)},
+        ranks=[finding.rank for finding in found],
+        found=scene.found_by_run(table),
+        shown_from=scene.threshold_of(table),
+    )
 
 
 WRITERS: Writers = {

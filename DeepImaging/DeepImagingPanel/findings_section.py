@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from DeepImagingLib import scene
@@ -49,9 +51,20 @@ class FindingsSection(ResultFrame):
         """Write the findings, their boxes or their pictures."""
         return save(self.node, chosen, ending)
 
+    def events(self, node: Any) -> Iterator[tuple[Any, Any, Callable[..., None]]]:
+        """Yield what is to be observed; boxes may be moved with the scan they stand on."""
+        yield from super().events(node)
+        for finding in scene.findings(node):
+            yield finding.node, slicer.vtkMRMLTransformableNode.TransformModifiedEvent, self.onNodeModified
+
+    def clear(self) -> None:
+        """Show nothing, and let go of the node and of the place in its list."""
+        self._table.forget()
+        super().clear()
+
     def showContent(self) -> None:
-        """Show the findings at or above the threshold."""
-        every = scene.findings(self.node) if self.node is not None else []
+        """Show the findings at or above the threshold, as they are in the scene now."""
+        every = scene.relist(self.node) if self.node is not None else []
         if self.node is not None:
             setQuietly(self.ui.thresholdSlider, "value", scene.threshold_of(self.node))
         threshold = scene.threshold_of(self.node) if self.node is not None else 0.0
@@ -62,7 +75,7 @@ class FindingsSection(ResultFrame):
         self._showButtons()
 
     def notes(self) -> list[str]:
-        """Tell where there were too many boxes to show."""
+        """Tell where there were too many boxes to show, or no places."""
         return [self.node.GetDescription()] if self.node.GetDescription() else []
 
     def copy(self) -> None:
@@ -97,7 +110,7 @@ class FindingsSection(ResultFrame):
         for button, review in ((self.ui.acceptButton, Review.ACCEPTED), (self.ui.rejectButton, Review.REJECTED)):
             button.enabled = current is not None
             setQuietly(button, "checked", current is not None and current.review is review)
-        self.ui.previousButton.enabled = current is not None and self._table.has(-1)
+        self.ui.previousButton.enabled = self._table.has(-1)
         self.ui.nextButton.enabled = self._table.has(1)
 
 

@@ -31,6 +31,7 @@ class FindingsTable:
         self.view = view
         self._chosen = chosen
         self._findings: list[Finding] = []
+        self._last: Finding | None = None
         self._filling = False
         self._model = qt.QStandardItemModel(view)
         self._model.setHorizontalHeaderLabels(["#", _("Finding"), _("Score"), _("mm"), ""])
@@ -52,20 +53,24 @@ class FindingsTable:
         return self._findings[row] if 0 <= row < len(self._findings) else None
 
     def show(self, findings: Sequence[Finding]) -> None:
-        """Show findings; the one that is chosen stays so where it is still there."""
-        before = self.current
+        """Show findings; the one that was chosen last is so where it is among them."""
         self._findings = list(findings)
         self._filling = True
         self._model.setRowCount(len(self._findings))
         for row, finding in enumerate(self._findings):
             self._write(row, finding)
-        same = [row for row, one in enumerate(self._findings) if before is not None and one.node is before.node]
+        last = self._last.node if self._last is not None else None
+        same = [row for row, one in enumerate(self._findings) if one.node is last]
         self.view.setCurrentIndex(self._model.index(same[0], NAME) if same else qt.QModelIndex())
         self._filling = False
         self._fitHeight()
 
+    def forget(self) -> None:
+        """Choose none, as at first."""
+        self._last = None
+
     def go(self, steps: int) -> None:
-        """Go on by some findings; to the first one where none is chosen yet."""
+        """Go on by some findings from the one that was chosen last, be it shown or not; at first, to the first one."""
         if self.has(steps):
             self.view.setCurrentIndex(self._model.index(self._row(steps), NAME))
 
@@ -74,10 +79,16 @@ class FindingsTable:
         return 0 <= self._row(steps) < len(self._findings)
 
     def _row(self, steps: int) -> int:
-        return self.view.currentIndex().row() + steps if self.current is not None else 0
+        """Return the row that is so many steps on; one outside the table where there is none."""
+        if self.current is not None:
+            return self.view.currentIndex().row() + steps
+        rank = self._last.rank if self._last is not None else 0
+        before = sum(finding.rank < rank for finding in self._findings)  # the last one stood between two rows
+        return before + (steps - 1 if steps > 0 else steps)
 
     def _onCurrent(self, current: Any = None, previous: Any = None) -> None:
         if not self._filling and self.current is not None:
+            self._last = self.current
             self._chosen(self.current)
 
     def _write(self, row: int, finding: Finding) -> None:

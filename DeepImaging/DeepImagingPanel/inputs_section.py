@@ -13,7 +13,7 @@ from DeepImagingLib.inference.match import match
 from DeepImagingLib.scene.removal import RESULT_REFERENCE
 from DeepImagingPanel.parameters import PanelParameterNode
 
-VOLUME = "vtkMRMLScalarVolumeNode"
+VOLUME, PICTURE = "vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode"
 ROLE = "input{number}"
 """Role of a further input among the parameter node's references; these follow a node into a saved scene and back."""
 
@@ -30,7 +30,6 @@ class InputsSection:
     def __init__(self, ui: Any, changed: Callable[[], None], kinds: Sequence[str] = (VOLUME,)) -> None:
         self._ui = ui
         self._kinds = list(kinds)
-        ui.inputSelector.nodeTypes = self._kinds
         self._changed = changed
         self._rows: list[tuple[Any, Any]] = [(ui.inputLabel, ui.inputSelector)]
         self._channels: tuple[str, ...] = ("",)
@@ -40,6 +39,11 @@ class InputsSection:
     def setParameters(self, parameters: PanelParameterNode | None) -> None:
         """Take another parameter node."""
         self._parameters = parameters
+
+    def listKinds(self, chosen: Any) -> None:
+        """List what can be chosen; connected to a parameter, a selector lists nodes of the parameter's class only."""
+        self._ui.inputSelector.nodeTypes = self._kinds
+        self._ui.inputSelector.setCurrentNode(chosen)
 
     def setChannels(self, channels: Sequence[str]) -> bool:
         """Show a row for each; returns whether they are others than before."""

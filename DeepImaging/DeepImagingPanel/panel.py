@@ -22,9 +22,10 @@ from DeepImagingLib.errors import DeepImagingError
 from DeepImagingLib.hosts import Handle, State
 from DeepImagingLib.scene import fitness
 from DeepImagingLib.scene.region import region as voxelsOfRegion
+from DeepImagingLib.scene.removal import finding_nodes
 from DeepImagingLib.tasks.segmentation import ALL
 from DeepImagingPanel import runner, sample
-from DeepImagingPanel.inputs_section import VOLUME, InputsSection
+from DeepImagingPanel.inputs_section import PICTURE, VOLUME, InputsSection
 from DeepImagingPanel.install_section import InstallSection
 from DeepImagingPanel.logic import PanelLogic
 from DeepImagingPanel.memory_check import MemoryCheck
@@ -42,6 +43,8 @@ log = logging.getLogger(__name__)
 LAYOUT = Path(__file__).parent / "UI" / "panel.ui"
 CHOSEN = ("inputVolume", "output", "anatomy", "region")
 """Parameters that are nodes which the user chose."""
+COLOURS = ({"r", "g", "b"}, {"red", "green", "blue"})
+"""Names of channels that a coloured picture has in one."""
 SHORT = 22
 GB = 10**9
 OWN_PACKAGES = ("DeepImagingLib", "DeepImagingPanel")
@@ -147,9 +150,12 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNode = parameterNode
         self.inputs.setParameters(parameterNode)
         if parameterNode is not None:
+            self._hideFindings()
             if not parameterNode.model:
                 parameterNode.model = next(iter(self.models.names()), "")
+            chosen = parameterNode.inputVolume
             self._guiTag = parameterNode.connectGui(self.ui)
+            self.inputs.listKinds(chosen)
             self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameters)
             self._followModel()
         self._observeVolumes()
@@ -237,8 +243,9 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         _chainFocus(panel)
 
     def inputsOf(self, card: Card) -> tuple[str, ...]:
-        """Return the names of the images to ask for."""
-        return card.channels
+        """Return the names of the images to ask for: a coloured picture, where one can be chosen, is one."""
+        isColoured = {name.lower() for name in card.channels} in COLOURS
+        return ("image",) if isColoured and PICTURE in self.inputKinds else card.channels
 
     def makeResultSection(self) -> ResultFrame:
         """Return what shows a result."""
@@ -290,6 +297,7 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._volumeCame = False
             self.inputs.fill()
         self.inputs.show()
+        self._hideFindings()
         self.refresh()
 
     def _onParameters(self, caller: Any = None, event: Any = None) -> None:
@@ -300,6 +308,13 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._observeVolumes()
         self._showResult(self._parameterNode.result)
         self.refresh()
+
+    def _hideFindings(self) -> None:
+        """List no boxes of findings among the regions; a copy of one, or what a script has chosen, is one."""
+        tables = slicer.util.getNodesByClass("vtkMRMLTableNode")
+        boxes = [box for table in tables for box in finding_nodes(table)]
+        hidden = [box.GetID() for box in boxes if box is not self._parameterNode.region]
+        self.ui.regionSelector.sortFilterProxyModel().hiddenNodeIDs = hidden
 
     def _onRuns(self) -> None:
         self.runs.refresh()

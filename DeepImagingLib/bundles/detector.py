@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SETTINGS = "detector settings"
 """Under this key the settings are put beside the config's own."""
 FORCED = "force_sliding_window"
+GENERATOR = "anchor_generator"
+SHAPES = ("base_anchor_shapes", "sizes")
+"""What MONAI's two anchor generators call the shapes they are given."""
 SETTERS: dict[str, tuple[str, ...]] = {
     "set_box_coder_weights": ("weights",),
     "set_box_selector_parameters": (
@@ -87,6 +90,7 @@ def with_settings(config: Mapping[str, Any], key: str) -> dict[str, Any]:
     """
     inferer = config.get("inferer")
     settings: dict[str, Any] = {FORCED: inferer.get(FORCED, False) if isinstance(inferer, dict) else False}
+    settings[GENERATOR] = _shapes(config, key)
     for ident, method, text in _setters(config, "", key):
         try:
             values, named = call_arguments(text)
@@ -95,6 +99,14 @@ def with_settings(config: Mapping[str, Any], key: str) -> dict[str, Any]:
         given = dict(zip(SETTERS[method], values)) | named
         settings[method] = {name: f"${given[name]}" for name in SETTERS[method] if name in given}
     return {**config, SETTINGS: settings}
+
+
+def _shapes(config: Mapping[str, Any], key: str) -> list[str]:
+    """Return references to the shapes of the anchors of the detector at `key`."""
+    ident, generator = join(key, GENERATOR), config[key].get(GENERATOR)
+    if isinstance(generator, str) and generator.startswith("@"):
+        ident, generator = generator[1:], config.get(generator[1:])
+    return [f"@{join(ident, name)}" for name in SHAPES if isinstance(generator, dict) and name in generator]
 
 
 def _setters(value: Any, ident: str, key: str) -> Iterator[tuple[str, str, str]]:
@@ -133,16 +145,27 @@ def build_detector(builder: _Builds, key: str) -> Detector:
     """
     from monai.apps.detection.networks.retinanet_detector import RetinaNetDetector
 
+    settings = builder.get(SETTINGS)
+    if any(map(_is_empty, settings[GENERATOR])):
+        raise _no_anchors(key)
     parts = builder.get(key)
     if type(parts) is not RetinaNetDetector:
         raise BundleError(f"`{key}` is a {type(parts).__name__}, expected MONAI's RetinaNetDetector.")
-    settings = builder.get(SETTINGS)
     for method in SETTERS:
         if method in settings:
             _set(parts, method, settings[method])
     if not parts.num_anchors_per_loc:
-        raise BundleError(f"The detector at `{key}` has no anchors; give its generator a shape at least.")
+        raise _no_anchors(key)
     return Detector(parts, bool(settings[FORCED]))
+
+
+def _is_empty(shapes: Any) -> bool:
+    """Tell whether there is nothing in a list, or in one of the lists in it; MONAI's own error names no anchors."""
+    return isinstance(shapes, (list, tuple)) and (not shapes or any(map(_is_empty, shapes)))
+
+
+def _no_anchors(key: str) -> BundleError:
+    return BundleError(f"The detector at `{key}` has no anchors; give its generator a shape for each level.")
 
 
 def _set(parts: RetinaNetDetector, method: str, arguments: Mapping[str, Any]) -> None:

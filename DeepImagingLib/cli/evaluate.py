@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 from DeepImagingLib.cli.console import Interrupt, ProgressLine, print_json
-from DeepImagingLib.errors import BundleError, CancelledError, InputError
+from DeepImagingLib.cli.evaluate_boxes import evaluate_boxes
+from DeepImagingLib.cli.evaluating import ahead, seeds, shown
+from DeepImagingLib.errors import BundleError, InputError
 from DeepImagingLib.options import METHODS, Options
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
 
     from DeepImagingLib.bundles import Bundle
-    from DeepImagingLib.evaluation import Scan
-    from DeepImagingLib.evaluation.hits import Numbers
-    from DeepImagingLib.results import Detections
-
-    Case = tuple[str, MetaTensor, Numbers]
-
-T = TypeVar("T")
+    from DeepImagingLib.results import Classification
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +27,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="DIR",
-        help="scans with annotations.csv, DL_info.csv, or NAME.json each; pictures with a table of labels",
+        help="scans with annotations.csv, candidates.csv, DL_info.csv or NAME.json each; pictures with labels",
     )
     parser.add_argument("--list", metavar="FILE", help="of a folder's pictures, only those in this list")
     parser.add_argument("--phantoms", metavar="FIRST:LAST", help="made chests of the seeds FIRST ≤ seed < LAST")
@@ -78,7 +73,7 @@ def evaluate(parsed: argparse.Namespace, interrupt: Interrupt) -> int:
         raise BundleError(
             f"The bundle {bundle.name!r} is for {bundle.task}; name a detector or a classifier, which can be judged."
         )
-    return _evaluate_boxes(parsed, interrupt, bundle, told)
+    return evaluate_boxes(parsed, interrupt, bundle, told)
 
 
 def _evaluate_classes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: Bundle, told: dict[str, Any]) -> int:
@@ -89,14 +84,14 @@ def _evaluate_classes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: 
     from DeepImagingLib.results import Classification
 
     if parsed.phantoms:
-        cases = radiographs(_seeds(parsed.phantoms), parsed.exposures)
+        cases = radiographs(seeds(parsed.phantoms), parsed.exposures)
         told["on"] += f", {parsed.exposures} radiographs of each" if parsed.exposures > 1 else ""
     else:
         cases = pictures(Path(parsed.data), parsed.list)
     if known := published(bundle.metadata):
         told |= {PUBLISHED: known}
     options = Options(device=parsed.device, heatmaps=("all",) if parsed.explanations else (), method=parsed.method)
-    with ProgressLine(sys.stderr.isatty()) as line, closing(_ahead(cases)) as ahead:
+    with ProgressLine(sys.stderr.isatty()) as line, closing(ahead(cases)) as read:
         models = WarmModels()  # the network stays built in between
 
         def once(image: MetaTensor, options: Options) -> Classification:
@@ -104,7 +99,7 @@ def _evaluate_classes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: 
             assert isinstance(result, Classification)  # of a classifier
             return result
 
-        told, written = measure(bundle, ahead, once, options, Path(parsed.output), told)
+        told, written = measure(bundle, read, once, options, Path(parsed.output), told)
     if parsed.json:
         print_json(told)
     else:
@@ -116,112 +111,15 @@ def _tell_classes(told: dict[str, Any], written: tuple[Path, ...]) -> None:
     from DeepImagingLib.evaluation.class_measures import PUBLISHED
 
     known = told.get(PUBLISHED, {})
-    print(
-        f"{told['images']} images, macro AUROC {_shown(told['macro_auroc'])}, calibration error {_shown(told['ece'])}"
-    )
+    print(f"{told['images']} images, macro AUROC {shown(told['macro_auroc'])}, calibration error {shown(told['ece'])}")
     for label, figures in told["labels"].items():
         beside = f", published {known['auroc'][label]:.4f}" if label in known.get("auroc", ()) else ""
-        print(f"{label:<24} AUROC {_shown(figures['auroc'])}{beside}, {figures['images']} images")
+        print(f"{label:<24} AUROC {shown(figures['auroc'])}{beside}, {figures['images']} images")
     if known:
         print(f"Published: {known['source']}, on {known['on']}.")
     for method, figures in told.get("explanations", {}).items():
         for name, figure in figures.items():
             if name != "labels":
-                print(f"{method}, {name}: {_shown(figure['mean'])} of {figure['heatmaps']} heatmaps")
+                print(f"{method}, {name}: {shown(figure['mean'])} of {figure['heatmaps']} heatmaps")
     for path in written:
         print(f"Wrote {path}")
-
-
-def _evaluate_boxes(parsed: argparse.Namespace, interrupt: Interrupt, bundle: Bundle, told: dict[str, Any]) -> int:
-    from DeepImagingLib import run
-    from DeepImagingLib.evaluation import Hit, judge, summary, write_report
-    from DeepImagingLib.results import Detections
-
-    cases = _in_folder(Path(parsed.data), bundle) if parsed.data else _phantoms(parsed.phantoms)
-    options, hit = Options(device=parsed.device), Hit(parsed.hit)
-    scans: list[Scan] = []
-    threshold = 0.0
-    with ProgressLine(sys.stderr.isatty()) as line, closing(_ahead(cases)) as ahead:
-        for name, image, lesions in ahead:
-            found = run(bundle, image, options, progress=line, cancel=interrupt)
-            assert isinstance(found, Detections)  # of a detector
-            scans.append(_scan(name, found, lesions))
-            threshold = found.threshold
-            if interrupt():
-                raise CancelledError("The evaluation was stopped; nothing was written.")
-    outcomes = [judge(scan, hit) for scan in scans]
-    told |= summary(scans, outcomes, hit, threshold)
-    written = write_report(Path(parsed.output), scans, outcomes, told, f"{bundle.name} on {told['on']}")
-    if parsed.json:
-        print_json(told)
-        return 0
-    default = told["at_default_threshold"]
-    print(f"{told['lesions']} lesions in {told['scans']} scans")
-    print(f"Mean sensitivity at 1/8 to 8 false positives a scan: {_shown(told['cpm'])}")
-    print(
-        f"At the default threshold of {default['threshold']:g}: sensitivity {_shown(default['sensitivity'])}, "
-        f"{default['false_positives']:.2f} false positives a scan"
-    )
-    for path in written:
-        print(f"Wrote {path}")
-    return 0
-
-
-def _ahead(items: Iterator[T]) -> Generator[T, None, None]:
-    """Yield each item while another thread draws or reads the next one, which takes about as long as a run."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    end = object()
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(next, items, end)
-        while (item := waiting.result()) is not end:
-            waiting = pool.submit(next, items, end)
-            yield cast(T, item)
-
-
-def _shown(value: float | None) -> str:
-    return "not known" if value is None else f"{value:.3f}"
-
-
-def _phantoms(words: str) -> Iterator[Case]:
-    import numpy as np
-
-    from DeepImagingLib.phantoms import lung_nodules
-
-    for seed in _seeds(words):
-        images, nodules = lung_nodules.sample(seed)
-        lesions = np.array([(*n.center, *[n.diameter] * 3) for n in nodules], float).reshape(-1, 6)
-        yield f"phantom {seed}", images["ct"], lesions
-
-
-def _seeds(words: str) -> range:
-    first, _, last = words.partition(":")
-    if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
-        raise InputError(f"{words!r} names no seeds; write FIRST:LAST, such as 1000000:1000100.")
-    return range(int(first), int(last))
-
-
-def _in_folder(folder: Path, bundle: Bundle) -> Iterator[Case]:
-    from DeepImagingLib.batch.find import find_studies
-    from DeepImagingLib.evaluation.references import References
-    from DeepImagingLib.files import read
-
-    references = References(folder)
-    for study in find_studies(folder, bundle):
-        if study.problem or len(study.inputs) != 1:
-            raise InputError(study.problem or f"{study.name} has several images; detectors are evaluated on one.")
-        image = read(next(iter(study.inputs.values())))
-        yield study.name, image, references.of(study.name, image)
-
-
-def _scan(name: str, found: Detections, lesions: Numbers) -> Scan:
-    """Return boxes and lesions along the axes of the image's voxels."""
-    import numpy as np
-
-    from DeepImagingLib.evaluation import Scan
-
-    axes = np.asarray(found.boxes[0].axes) if found.boxes else np.eye(3)
-    boxes = np.array([(*axes.T @ box.center, *box.size) for box in found.boxes]).reshape(-1, 6)
-    lengths = lesions[:, 3:][:, np.abs(axes).argmax(axis=0)]
-    turned = np.concatenate([lesions[:, :3] @ axes, lengths], axis=1)
-    return Scan(name, boxes, np.array([box.score for box in found.boxes]), turned)

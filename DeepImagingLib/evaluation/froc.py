@@ -49,7 +49,8 @@ def froc(outcomes: Sequence[Outcome], smallest: float = 0.0, largest: float = np
         [o.found[every | ((o.diameters >= smallest) & (o.diameters < largest))] for o in outcomes] or [np.empty(0)]
     )
     false = np.sort(np.concatenate([o.false for o in outcomes] or [np.empty(0)]))[::-1]
-    false = false[: int(POINTS[-1] * len(outcomes)) + 1]  # what comes after those changes nothing that is told
+    last = int(POINTS[-1] * len(outcomes))
+    false = false[false >= false[last]] if len(false) > last else false  # lower ones change nothing that is told
     hits = found[~np.isnan(found)]
     # MONAI leaves the lowest threshold out: one below all that counts for nothing keeps the others
     way = (np.append(false, -np.inf), hits, max(len(found), 1), max(len(outcomes), 1))

@@ -7,15 +7,18 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from DeepImagingLib.evaluation.coco import precision_and_recall
 from DeepImagingLib.evaluation.froc import POINTS, cpm, froc, intervals
-from DeepImagingLib.evaluation.hits import LEAST_IOU, Hit, Outcome, Scan
+from DeepImagingLib.evaluation.hits import LEAST_IOU, Hit, Numbers, Outcome, Scan, judge, only
 from DeepImagingLib.evaluation.numbers import plain, plains
 from DeepImagingLib.files.staging import staged
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 EDGES_MM = (0.0, 6.0, 10.0, 20.0, np.inf)
 """Between groups of diameters: Fleischner's 6 mm, and sizes that radiologists tell apart."""
@@ -25,9 +28,11 @@ COLUMNS = (
     "result",
     "score",
     "lesion",
+    "label",
     "diameter_mm",
-    *(f"{name}_mm" for name in ("r", "a", "s", "x", "y", "z")),
+    *(f"{name}_mm" for name in ("r", "a", "s", "i", "j", "k")),
 )
+"""The middle in RAS, and the lengths along the axes of the image's voxels."""
 
 
 def summary(scans: Sequence[Scan], outcomes: Sequence[Outcome], hit: Hit, threshold: float) -> dict[str, Any]:
@@ -50,6 +55,7 @@ def summary(scans: Sequence[Scan], outcomes: Sequence[Outcome], hit: Hit, thresh
         "sensitivities": plains(froc(outcomes).at()),
         "sensitivity_intervals": [plains(span) for span in spans.get("sensitivities", [])] or None,
         "by_diameter": {name: _of_group(outcomes, *edges, threshold) for name, edges in groups().items()},
+        **({"by_label": _by_label(scans, hit)} if any(scan.labels is not None for scan in scans) else {}),
         **precision_and_recall(scans),
         "at_default_threshold": {
             "threshold": threshold,
@@ -78,6 +84,16 @@ def _of_group(outcomes: Sequence[Outcome], low: float, high: float, threshold: f
     }
 
 
+def _by_label(scans: Sequence[Scan], hit: Hit) -> dict[str, Any]:
+    """Return what is told of each label's lesions, among the false positives of its boxes."""
+    told = {}
+    for name in sorted({label for scan in scans for label in scan.lesion_labels}):
+        outcomes = [judge(only(scan, name), hit) for scan in scans]
+        curve = froc(outcomes)
+        told[name] = {"lesions": curve.lesions, "cpm": plain(cpm(outcomes)), "sensitivities": plains(curve.at())}
+    return told
+
+
 def _found_share(outcomes: Sequence[Outcome], low: float, high: float, threshold: float) -> float | None:
     every = low == 0 and np.isinf(high)
     chosen = [o.found[every | ((o.diameters >= low) & (o.diameters < high))] for o in outcomes]
@@ -103,32 +119,57 @@ def write_report(
             rows.writerow(COLUMNS)
             for scan, outcome in zip(scans, outcomes, strict=True):
                 rows.writerows(_rows(scan, outcome))
-        _draw(picture, outcomes, title)
+        _draw(picture, outcomes, title, str(told["hit"]))
     return finals
 
 
 def _rows(scan: Scan, outcome: Outcome) -> Iterator[list[Any]]:
-    """Yield a row for each box, the best first, and for each lesion that none hits."""
+    """Yield a row for each box, the best first, and for each lesion that none hits, or a nearer lesion's box alone."""
     for n in np.argsort(-scan.scores, kind="stable"):
         lesion = int(outcome.lesion[n])
-        told = [lesion + 1, _cell(scan.diameters[lesion])] if lesion >= 0 else ["", ""]
+        label = _label(scan.labels, n)
+        told = [lesion + 1, label, _cell(scan.diameters[lesion])] if lesion >= 0 else ["", label, ""]
         result = "hit" if lesion >= 0 else "false positive"
-        yield [scan.name, result, f"{scan.scores[n]:.4f}", *told, *map(_cell, scan.boxes[n])]
-    for lesion in map(int, np.flatnonzero(np.isnan(outcome.found))):
-        told = [lesion + 1, _cell(scan.diameters[lesion])]
-        yield [scan.name, "missed", "", *told, *map(_cell, scan.lesions[lesion])]
+        yield [scan.name, result, f"{scan.scores[n]:.4f}", *told, *_place(scan, scan.boxes[n])]
+    for lesion in sorted(set(range(len(scan.lesions))) - set(outcome.lesion.tolist())):
+        score = outcome.found[lesion]
+        what = ["missed", ""] if np.isnan(score) else ["hit by another's box", f"{score:.4f}"]
+        told = [lesion + 1, _label(scan.lesion_labels, lesion), _cell(scan.diameters[lesion])]
+        yield [scan.name, *what, *told, *_place(scan, scan.lesions[lesion])]
+
+
+def _label(labels: Sequence[str] | None, n: int) -> str:
+    return labels[n] if labels else ""
+
+
+def _place(scan: Scan, box: Numbers) -> list[str]:
+    return [*map(_cell, scan.axes @ box[:3]), *map(_cell, box[3:])]
 
 
 def _cell(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.2f}"
 
 
-def _draw(path: Path, outcomes: Sequence[Outcome], title: str) -> None:
+def _draw(path: Path, outcomes: Sequence[Outcome], title: str, hit: str) -> None:
     """Draw the curve of all lesions, its interval, and those of groups of diameters."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 5), layout="constrained")
+    figure = Figure(figsize=(8.5, 5), layout="constrained")
     axes = figure.add_subplot()
+    axes.set_xscale("log", base=2)
+    axes.set(xlim=(POINTS[0], POINTS[-1]), ylim=(0, 1.02), title=title)
+    axes.set(xlabel="false positives a scan", ylabel=f"sensitivity (hit: {hit})")
+    axes.set_xticks(POINTS, ["1/8", "1/4", "1/2", "1", "2", "4", "8"])
+    axes.grid(alpha=0.3)
+    if froc(outcomes).lesions:
+        _draw_curves(axes, outcomes)
+        figure.legend(loc="outside right upper", fontsize=8)
+    else:
+        axes.text(0.5, 0.5, "There is no lesion to find in these scans.", ha="center", transform=axes.transAxes)
+    figure.savefig(path, dpi=110, format="png")
+
+
+def _draw_curves(axes: Axes, outcomes: Sequence[Outcome]) -> None:
     places = np.geomspace(POINTS[0], POINTS[-1], 61)
     axes.plot(places, froc(outcomes).at(places), color="black", linewidth=2.5, label=f"all: mean {cpm(outcomes):.3f}")
     if len(outcomes) > 1:
@@ -138,9 +179,3 @@ def _draw(path: Path, outcomes: Sequence[Outcome], title: str) -> None:
         curve = froc(outcomes, max(smallest, 1e-9), largest)
         if curve.lesions:
             axes.plot(places, curve.at(places), linewidth=1.2, label=f"{name} ({curve.lesions})")
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(POINTS, ["1/8", "1/4", "1/2", "1", "2", "4", "8"])
-    axes.set(xlabel="false positives a scan", ylabel="sensitivity", ylim=(0, 1.02), title=title)
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize=8)
-    figure.savefig(path, dpi=110, format="png")

@@ -8,6 +8,7 @@ from DeepImagingLib.files.classes import (
 )
 from DeepImagingLib.files.findings import (
     DETECTION_WRITERS,
+    KeptBoxes,
     findings_report,
     write_findings_csv,
     write_findings_json,
@@ -23,6 +24,7 @@ from DeepImagingLib.files.write import SEGMENTATION_WRITERS, report, write_json,
 __all__ = [
     "CLASSIFICATION_WRITERS",
     "DETECTION_WRITERS",
+    "KeptBoxes",
     "NOTE_KEY",
     "Reference",
     "SEGMENTATION_WRITERS",

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,10 +21,11 @@ from DeepImagingLib.inference.heatmaps import heatmap
 from DeepImagingLib.inference.ladder import Way
 from DeepImagingLib.inference.loop import Loop
 from DeepImagingLib.inference.memory import release_pinned
-from DeepImagingLib.inference.plan import Plan
+from DeepImagingLib.inference.plan import FLOAT, Plan, limits
 from DeepImagingLib.inference.predict import told_plainly
+from DeepImagingLib.inference.preparing import foresee_preparing
 from DeepImagingLib.inference.preprocess import preprocess
-from DeepImagingLib.inference.selection import most_boxes, select
+from DeepImagingLib.inference.selection import Selected, select, smallest_anchor
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +39,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 THICK = 4.0
-"""So many times the model's voxel, a voxel of the scan is worth a note."""
+"""From so many times the model's voxel on, a voxel of the scan is worth a note."""
+ROUNDING = 1e-3
+"""What spacings in files are off by."""
+FEW = 3
+"""So many slices are too few for a detector of volumes."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,14 @@ class Boxes(Answer):
             is the first.
         scores: (N,).
         classes: (N,) numbers of the network's classes, from 0.
+        more: Name to (N,) of what else the network tells of each box, raw; what isn't a number is NaN.
         heatmaps: Class to its scores (I, J, K) at the voxels of the image, float32, of those that were asked for.
     """
 
     corners: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float64]
     classes: npt.NDArray[np.int64]
+    more: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     heatmaps: Mapping[int, npt.NDArray[np.float32]] = field(default_factory=dict)
 
 
@@ -112,6 +119,8 @@ class Detecting:
             raise BundleError(f"The bundle {self.bundle.name!r} has no detector; it can't find boxes.")
         if self.options.tta:
             raise InputError("Detectors aren't run mirrored as well; leave tta out.")
+        room = limits(self.device, self.options.memory_limit)
+        beside = foresee_preparing(self.pipeline.preprocessing, self.images, room[1])
         with self.monitor.stage("Preprocessing"):
             prepared = preprocess(self.pipeline.preprocessing, self.images, self.monitor)[self.bundle.input_key]
         frame = Frame.between(prepared, next(iter(self.images.values())))
@@ -119,15 +128,17 @@ class Detecting:
         image = divisible(prepared.as_tensor(), detector.parts.size_divisible)
         del prepared
         with self.monitor.stage("Network"):
-            volumes = len(self.shown) * math.prod(self._shape) * 4
-            fitted = fit(detector, image, size, self.device, self.options, volumes, self.monitor)
+            volumes = len(self.shown) * math.prod(self._shape) * FLOAT
+            beside = replace(beside, result=2 * volumes)  # with what they are made of
+            fitted = fit(detector, image, size, self.device, self.options, room, beside, self.monitor)
             log.info("%s: %s", self.bundle.name, fitted.plan.sentence)
-        notes = (*_thick(frame), *fitted.notes)
+        notes = (*_thick(frame), *_thin(detector, self._shape, size), *fitted.notes)
         return _Ready(detector, fitted.caller, fitted.plan, frame, size, tuple(image.shape[1:]), notes)
 
     def _found(self, ready: _Ready, levels: Sequence[Level], way: Way) -> Boxes:
         candidates = [level.candidates for level in levels]
-        corners, scores, classes = select(ready.detector, candidates, ready.padded, ready.size)
+        found = select(ready.detector, candidates, ready.padded, ready.size)
+        more = dict(zip(ready.caller.columns, found.more.T, strict=True))
         squash = ready.detector.parts.box_selector.apply_sigmoid
         heatmaps = {
             class_: heatmap(
@@ -136,15 +147,22 @@ class Detecting:
             for number, class_ in enumerate(self.shown)
         }
         return Boxes(
-            ready.frame.mapped(corners),
-            scores,
-            classes,
+            ready.frame.mapped(found.corners),
+            found.scores,
+            found.classes,
+            more,
             heatmaps,
             device=str(way.device),
             precision=way.precision,
             memory_step=way.step,
             plan=ready.plan.sentence,
-            notes=(*ready.notes, *_left_out(levels), *_capped(len(scores), ready.detector)),
+            notes=(
+                *ready.notes,
+                *_left_out(levels),
+                *_capped(found, self.bundle.score_threshold),
+                *_unlike(ready.caller.dropped),
+                *_no_numbers(more),
+            ),
         )
 
 
@@ -198,20 +216,24 @@ def _levels(detector: Detector, caller: HeadCaller, store: torch.device, shown: 
     """Return what adds each level up; raises BundleError where the maps aren't those of the anchors."""
     parts = detector.parts
     selector = parts.box_selector
-    count, anchors, classes = len(caller.maps) // 2, parts.num_anchors_per_loc, parts.num_classes
+    count, anchors, classes = caller.levels, parts.num_anchors_per_loc, parts.num_classes
     per_level = parts.anchor_generator.num_anchors_per_location()
     expected = [anchors * classes] * count + [anchors * 2 * parts.spatial_dims] * count
-    if [channels for channels, *_ in caller.maps] != expected or per_level != [anchors] * count:
+    if [channels for channels, *_ in caller.maps[: 2 * count]] != expected or per_level != [anchors] * count:
         raise BundleError(
             f"The detector's network answers on {count} levels, {caller.maps[0][0]} scores a place, but its anchors "
             f"are for {len(per_level)} levels with {anchors} × {classes}; mend the config."
         )
-    laid = grids(caller.windows, caller.maps)
+    laid = grids(caller.windows, caller.maps[: 2 * count])
     least = _logit(selector.score_thresh) if selector.apply_sigmoid else float(selector.score_thresh)
-    return [
-        Level(scores, boxes, anchors, classes, least, selector.topk_candidates_per_level, store, shown)
+    most, further = selector.topk_candidates_per_level, len(caller.columns)
+    levels = [
+        Level(scores, boxes, anchors, classes, least, most, store, shown, further)
         for scores, boxes in zip(laid[:count], laid[count:], strict=True)
     ]
+    if any(0 in level.grid for level in levels):
+        raise InputError("The scan is too small for this detector, which has no place in it; give a larger one.")
+    return levels
 
 
 def _logit(score: float) -> float:
@@ -227,24 +249,44 @@ def _adders(levels: list[Level], maps: Any, number: int, row: torch.Tensor) -> A
 
     sizes = [math.prod(shape) for shape in maps]
     parts = [part.view(shape) for part, shape in zip(torch.split(row, sizes), maps, strict=True)]
-    for level, scores, boxes in zip(levels, parts[: len(levels)], parts[len(levels) :], strict=True):
-        yield from level.adders(number, scores, boxes)
+    for index, level in enumerate(levels):
+        scores, boxes, *further = parts[index :: len(levels)]
+        yield from level.adders(number, scores, boxes, further)
 
 
 def divisible(image: torch.Tensor, factors: Any) -> torch.Tensor:
-    """Return (C, I, J, K) or (C, I, J) with zeros behind its ends, so that its size is a multiple of the factors."""
+    """Return (C, I, J, K) or (C, I, J) with zeros behind its ends, so that its size is a multiple of the factors.
+
+    One that is a single factor at most along every axis gets two: a network would shrink it to one voxel, which can't
+    be normalised.
+    """
     import torch
 
-    behind = [-n % int(factor) for n, factor in zip(image.shape[1:], factors, strict=True)]
+    least = 2 if all(n <= int(factor) for n, factor in zip(image.shape[1:], factors, strict=True)) else 1
+    sizes = [max(-(-n // int(factor)), least) * int(factor) for n, factor in zip(image.shape[1:], factors, strict=True)]
+    behind = [size - n for size, n in zip(sizes, image.shape[1:], strict=True)]
     margins = [margin for extra in reversed(behind) for margin in (0, extra)]
     return torch.nn.functional.pad(image, margins) if any(behind) else image
 
 
 def _thick(frame: Frame) -> list[str]:
     thickest = float(frame.steps.max())
-    if thickest <= THICK:
+    if thickest < THICK * (1 - ROUNDING):
         return []
     return [f"The scan's voxels are {thickest:.0f} times as thick as the model's; what is small may be missed."]
+
+
+def _thin(detector: Detector, shape: Sequence[int], size: Sequence[int]) -> list[str]:
+    """Tell of an image (I, J, K), of `size` in the network's grid, that leaves nothing to see along an axis."""
+    thinnest = min(shape)
+    if thinnest <= FEW and detector.parts.spatial_dims == len(shape):
+        slices = "is only 1 slice" if thinnest == 1 else f"are only {thinnest} slices"
+        return [f"There {slices}, too few to find anything reliably."]
+    if min(size) < smallest_anchor(detector):
+        return [
+            "The scan is thinner than the smallest box this detector looks for, too thin to find anything reliably."
+        ]
+    return []
 
 
 def _left_out(levels: Sequence[Level]) -> list[str]:
@@ -257,7 +299,22 @@ def _left_out(levels: Sequence[Level]) -> list[str]:
     ]
 
 
-def _capped(count: int, detector: Detector) -> list[str]:
-    if count < most_boxes(detector):
+def _capped(found: Selected, threshold: float) -> list[str]:
+    """Tell of boxes beyond the most that are kept, where some of them would count as findings."""
+    if found.beyond < threshold:
         return []
-    return [f"Only the {count} boxes with the highest scores were kept."]
+    return [f"Only the {len(found.scores)} boxes with the highest scores were kept; more reach {threshold:g}."]
+
+
+def _unlike(dropped: Sequence[str]) -> list[str]:
+    if not dropped:
+        return []
+    names = ", ".join(map(repr, dropped))
+    return [f"The network also gives {names}; that was left out, as its maps aren't those of the anchors."]
+
+
+def _no_numbers(more: Mapping[str, npt.NDArray[np.float64]]) -> list[str]:
+    counts = {name: int((~np.isfinite(values)).sum()) for name, values in more.items()}
+    return [
+        f"{name!r} is no number for {count} boxes and was left out there." for name, count in counts.items() if count
+    ]

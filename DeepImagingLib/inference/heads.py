@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -34,16 +35,39 @@ class HeadCaller(Caller):
 
     Attributes:
         keys: Of the class scores and of the box codes in the network's output.
-        maps: Shape (K, I, J, K) of each map of a window, all scores before all boxes; known after the first call.
+        anchors: Of a place.
+        maps: Shape (K, I, J, K) of each map of a window, all scores before all boxes, and those before what further
+            outputs give; this and what follows is known after the first call.
+        further: Names of outputs that tell more of each anchor.
+        dropped: Names of outputs that aren't on the anchors.
     """
 
     keys: tuple[str, str] = ("", "")
+    anchors: int = 1
     maps: tuple[tuple[int, ...], ...] = field(default=())
+    further: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def levels(self) -> int:
+        """How many levels each output has."""
+        return len(self.maps) // (2 + len(self.further))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the further numbers of an anchor: that of their output, counted from 0 where it has several."""
+        counts = [channels // self.anchors for channels, *_ in self.maps[2 * self.levels :: self.levels or 1]]
+        named = zip(self.further, counts, strict=True)
+        return tuple(f"{name}_{n}" if count > 1 else name for name, count in named for n in range(count))
 
     def _taken(self, output: Any, seen: torch.Tensor) -> torch.Tensor:
         import torch
 
         found = _listed(output, self.keys)
+        further = _further(output, self.keys, found[: len(found) // 2], self.anchors)
+        self.further = tuple(name for name, levels in further.items() if levels)
+        self.dropped = tuple(name for name, levels in further.items() if not levels)
+        found += chain(*further.values())
         flat = self.windows.flat
         shapes = [[*each.shape[1:]] for each in found]
         for shape in shapes if flat is not None else ():
@@ -62,6 +86,32 @@ def _listed(output: Any, keys: tuple[str, str]) -> list[torch.Tensor]:
     if not isinstance(output, (list, tuple)) or len(output) % 2 or not all(isinstance(m, torch.Tensor) for m in output):
         raise BundleError("The detector's network doesn't answer with maps of scores and boxes; check its settings.")
     return list(output)
+
+
+def _further(
+    output: Any, keys: tuple[str, str], scores: Sequence[torch.Tensor], anchors: int
+) -> dict[str, list[torch.Tensor]]:
+    """Return what else the network tells of each anchor, level by level; no maps of what isn't on the anchors."""
+    if not isinstance(output, dict):
+        return {}
+    return {str(name): _on_anchors(maps, scores, anchors) for name, maps in output.items() if name not in keys}
+
+
+def _on_anchors(maps: Any, scores: Sequence[torch.Tensor], anchors: int) -> list[torch.Tensor]:
+    """Return the maps of an output as a list, an empty one where its grids or channels aren't those of the anchors."""
+    import torch
+
+    levels = [maps] if isinstance(maps, torch.Tensor) else list(maps) if isinstance(maps, (list, tuple)) else []
+    tensors = [each for each in levels if isinstance(each, torch.Tensor) and each.is_floating_point()]
+    if len(tensors) < len(levels) or [*map(_grid_of, tensors)] != [*map(_grid_of, scores)]:
+        return []
+    channels = {each.shape[1] for each in tensors}
+    return tensors if len(channels) == 1 and not channels.pop() % anchors else []
+
+
+def _grid_of(maps: torch.Tensor) -> tuple[int, ...]:
+    """Return the shape of maps (B, K, ...) but for their channels."""
+    return (*maps.shape[:1], *maps.shape[2:])
 
 
 def grids(windows: Windows, maps: Sequence[Sequence[int]]) -> list[Windows]:
@@ -93,13 +143,15 @@ def _scaled(windows: Windows, shape: Shape, scale: list[float], weights: torch.T
     return replace(windows, size=size, window=shape, before=before, after=after, starts=starts, weights=weights)
 
 
-def bytes_of_sums(windows: Windows, maps: Sequence[Sequence[int]]) -> int:
+def bytes_of_sums(windows: Windows, maps: Sequence[Sequence[int]], levels: int) -> int:
     """Return the bytes that adding up takes, with a copy of finished scores."""
     total = 0
-    for number, ((channels, *_), grid) in enumerate(zip(maps, grids(windows, maps), strict=True)):
+    laid = grids(windows, maps[: 2 * levels])
+    for number, (channels, *_) in enumerate(maps):
+        grid = laid[number if number < len(laid) else number % levels]
         depth = grid.size[grid.axis]
         planes = min(grid.window[grid.axis] + KEPT, depth)
-        copies = 2 if 2 * number < len(maps) else 1  # only scores are looked at as a whole
+        copies = 2 if number < levels else 1  # only scores are looked at as a whole
         total += planes * (prod(grid.size) // depth) * (copies * channels + 1) * FLOAT
     return total
 
@@ -113,6 +165,7 @@ class Candidates:
         codes: (N, 2 D) of the boxes relative to their anchors.
         places: (N, 3) where they are in the level's grid.
         anchors: (N,) which of a place's anchors.
+        more: (N, F) further numbers of the anchor.
         grid: (I, J, K) of the level.
     """
 
@@ -120,6 +173,7 @@ class Candidates:
     codes: torch.Tensor
     places: torch.Tensor
     anchors: torch.Tensor
+    more: torch.Tensor
     grid: Shape
 
 
@@ -134,6 +188,7 @@ class Level:
         most: How many anchors may.
         device: Where it is added up.
         shown: Classes whose highest number at each place is kept, all over the grid.
+        further: Numbers of an anchor beside its scores and its box.
     """
 
     def __init__(
@@ -146,16 +201,18 @@ class Level:
         most: int,
         device: torch.device,
         shown: Sequence[int] = (),
+        further: int = 0,
     ) -> None:
         self._windows = scores
         self._anchors, self._classes = anchors, classes
         self._least, self._asked, self._most = least, most, min(most, MOST_CANDIDATES)
         self._sums = [
             Sweep(scores, anchors * classes, _as_it_is, self._score, device),
+            *([Sweep(scores, anchors * further, _as_it_is, self._add_more, device, finite=False)] if further else []),
             Sweep(boxes, anchors * 2 * (3 if scores.flat is None else 2), _as_it_is, self._box, device),
         ]
         self._shown = list(shown)
-        self.maps = np.zeros((len(self._shown), *self._grid), np.float32)
+        self.maps = np.zeros((len(self._shown), *self.grid), np.float32)
         self._done = self._seen = self._seen_waiting = 0
         self._waiting: tuple[torch.Tensor, ...] = ()
         self._kept: list[tuple[torch.Tensor, ...]] = []
@@ -165,20 +222,29 @@ class Level:
         for sums in self._sums:
             sums.move(device)
 
-    def adders(self, number: int, scores: torch.Tensor, boxes: torch.Tensor) -> list[partial[None]]:
-        """Return what adds the maps (K, I, J, K) of a window, in two steps; each may be called again after an error."""
+    def adders(
+        self, number: int, scores: torch.Tensor, boxes: torch.Tensor, further: Sequence[torch.Tensor] = ()
+    ) -> list[partial[None]]:
+        """Return what adds the maps (K, I, J, K) of a window, step by step; each may be called again after an error."""
         start = self._windows.starts[number]
-        return [partial(sums.add, start, each) for sums, each in zip(self._sums, (scores, boxes), strict=True)]
+        maps = [scores, *([self._joined(further)] if further else []), boxes]
+        return [partial(sums.add, start, each) for sums, each in zip(self._sums, maps, strict=True)]
+
+    def _joined(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return one map (A F, I, J, K) of several (A F1, I, J, K), all of an anchor side by side."""
+        import torch
+
+        return torch.cat([each.view(self._anchors, -1, *each.shape[1:]) for each in maps], 1).flatten(0, 1)
 
     def enders(self) -> list[partial[None]]:
-        """Return what finishes all, in two steps."""
+        """Return what finishes all, step by step."""
         return [partial(sums.end) for sums in self._sums]
 
     @property
     def candidates(self) -> Candidates:
         """What was kept."""
-        scores, codes, places, anchors = self._best()
-        return Candidates(scores, codes, places, anchors, self._grid)
+        scores, codes, places, anchors, more = self._best()
+        return Candidates(scores, codes, places, anchors, more, self.grid)
 
     @property
     def left_out(self) -> int:
@@ -186,7 +252,7 @@ class Level:
         return max(min(self._seen, self._asked) - self._most, 0)
 
     @property
-    def _grid(self) -> Shape:
+    def grid(self) -> Shape:
         """Shape of the grid over the image, without what was padded."""
         w = self._windows
         i, j, k = (n - b - a for n, b, a in zip(w.size, w.before, w.after, strict=True))
@@ -212,16 +278,25 @@ class Level:
             found = found[highest[tuple(found.T)].topk(self._most).indices]
         scores = split.movedim(1, -1)[tuple(found.T)]
         places = found[:, 1:] + found.new_tensor([start for start, _ in bounds])
-        self._waiting = (scores, places, found[:, 0])
+        self._waiting = (scores, places, found[:, 0], scores[:, :0])
+
+    def _add_more(self, values: torch.Tensor, first: int, stop: int) -> None:
+        """Take the further numbers of those chosen from planes (A F, n0, n1, n2)."""
+        self._waiting = (*self._waiting[:3], self._of_chosen(values, first))
+
+    def _of_chosen(self, values: torch.Tensor, first: int) -> torch.Tensor:
+        """Return the numbers (N, K) of the anchors that were chosen, of planes (A K, n0, n1, n2)."""
+        _, places, anchor, _ = self._waiting
+        index = [places[:, axis] - first * (axis == self._windows.axis) for axis in range(3)]
+        split = values.view(self._anchors, -1, *values.shape[1:]).movedim(1, -1)
+        return split[(anchor, index[0], index[1], index[2])]
 
     def _box(self, values: torch.Tensor, first: int, stop: int) -> None:
         """Take the boxes of those chosen from planes (A 2D, n0, n1, n2), and leave the best of all so far."""
-        scores, places, anchor = self._waiting
-        index = [places[:, axis] - first * (axis == self._windows.axis) for axis in range(3)]
-        split = values.view(self._anchors, -1, *values.shape[1:]).movedim(1, -1)
-        codes = split[(anchor, index[0], index[1], index[2])]
+        scores, places, anchor, more = self._waiting
+        codes = self._of_chosen(values, first)
         places = places - places.new_tensor(self._windows.before)
-        self._kept.append(tuple(part.cpu() for part in (scores, codes, places, anchor)))
+        self._kept.append(tuple(part.cpu() for part in (scores, codes, places, anchor, more)))
         self._kept = [self._best()]
         self._seen += self._seen_waiting
         self._done = stop

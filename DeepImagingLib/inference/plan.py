@@ -33,6 +33,8 @@ class Need:
         result: Labels or masks, and the volumes asked for.
         output: Of one window, of which a GPU computes the next while one is added up.
         cells: Boundary cells in work.
+        image: What the network is given, where it isn't counted as the scan.
+        preparing: What making that takes, before the first window.
     """
 
     window: int
@@ -40,12 +42,14 @@ class Need:
     result: int
     output: int = 0
     cells: int = CELLS
+    image: int = 0
+    preparing: int = 0
 
     def on_device(self, way: Way) -> int:
         """Return the bytes where the network runs."""
         sums = self.sums + self.cells if way.store == way.device else 0
         if way.device.type == "cpu":
-            return way.batch * self.window + sums + self.result
+            return max(self.preparing, way.batch * self.window + sums + self.result + self.image)
         return way.batch * (self.window + self.output) + sums
 
     def on_host(self, way: Way) -> int:
@@ -55,11 +59,12 @@ class Need:
         # What GPUs write to comes in powers of two.
         pinned = 2 * (1 << (way.batch * self.output).bit_length())
         sums = self.sums + self.cells + pinned if way.store.type == "cpu" else 0
-        return sums + self.result
+        return max(self.preparing, sums + self.result + self.image)
 
     def of_part(self, extent: float) -> Need:
         """Return what a region takes that has this part of the scan's extent along each axis."""
-        return replace(self, sums=int(self.sums * extent**2), result=int(self.result * extent**3))
+        solid = {name: int(getattr(self, name) * extent**3) for name in ("result", "image", "preparing")}
+        return replace(self, sums=int(self.sums * extent**2), **solid)
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ def make_plan(way: Way, windows: Windows, probe: Probe, need: Need, allowed: tup
     while not fits(plan):
         lower = step_down(plan.way)
         if lower is None:
-            raise MemoryLimitError(_refusal(plan))
+            raise MemoryLimitError(refusal(plan))
         halved = plan.way.precision == "full" != lower.precision
         need = replace(plan.need, window=plan.need.window // 2) if halved else plan.need
         seconds = plan.seconds if lower.device == way.device else None
@@ -152,7 +157,7 @@ def fits(plan: Plan) -> bool:
     return on_device and plan.need.on_host(plan.way) <= host
 
 
-def _refusal(plan: Plan) -> str:
+def refusal(plan: Plan) -> str:
     """Tell what is needed, what there is, and by how much the region has to shrink."""
     on_host = plan.need.on_host(plan.way) > plan.limits[1]
     needed = plan.need.on_host(plan.way) if on_host else plan.need.on_device(plan.way)

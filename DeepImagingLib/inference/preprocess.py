@@ -44,7 +44,7 @@ def preprocess(steps: Compose, data: Mapping[str, MetaTensor], monitor: Monitor)
     """
     from monai.transforms import Compose
 
-    plan = list(_each(steps)) if type(steps) is Compose and steps.lazy is False else [(steps, steps)]
+    plan = list(each_step(steps)) if type(steps) is Compose and steps.lazy is False else [(steps, steps)]
     current: Any = {key: image.detach() for key, image in data.items()}  # ToTensord adds to the trace of what it gets
     for index, (step, run) in enumerate(plan):
 
@@ -58,13 +58,13 @@ def preprocess(steps: Compose, data: Mapping[str, MetaTensor], monitor: Monitor)
     return current
 
 
-def _each(chain: Compose) -> Iterator[tuple[Any, Callable[[Any], Any]]]:
+def each_step(chain: Compose) -> Iterator[tuple[Any, Callable[[Any], Any]]]:
     """Yield each step of a chain, also of chains within, with what runs it as the chain would."""
     from monai.transforms import Compose
 
     for index, step in enumerate(chain.transforms):
         if type(step) is Compose:
-            yield from _each(step)
+            yield from each_step(step)
         else:
             yield step, partial(chain, start=index, end=index + 1, lazy=False)
 

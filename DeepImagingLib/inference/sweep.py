@@ -29,6 +29,7 @@ class Sweep:
         slab: Called with finished planes.
         device: Where values are added up.
         channels_last: Whether the channels of a voxel lie side by side in memory, as the outputs' should do then.
+        finite: Whether values that are no numbers are an error.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Sweep:
         device: torch.device | str = "cpu",
         *,
         channels_last: bool = False,
+        finite: bool = True,
     ) -> None:
         import torch
 
@@ -47,6 +49,7 @@ class Sweep:
         self._window = windows.window
         self._finish = finish
         self._slab = slab
+        self._finite = finite
         self._first = 0  # the plane of the grid that the first held one is
         self._added = 0  # slices of the window that is being added
         self._done = 0  # planes that were handed on
@@ -96,7 +99,8 @@ class Sweep:
         fresh, weights = (self._planes(held, self._done, plane) for held in (self._values, self._weights))
         for index in range(self._finished, fresh.shape[1]):
             values = fresh[:, index] / weights[:, index]
-            _check_finite(values)
+            if self._finite:
+                _check_finite(values)
             fresh[:, index] = self._finish(values)
             self._finished = index + 1
         self._slab(self._planes(self._values, self._first, plane), self._first, plane)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from DeepImagingLib.results import Code, Terminology
-from DeepImagingLib.scene.labelled import pairs
+from DeepImagingLib.scene.labelled import segmentations_of
 from DeepImagingLib.scene.volumes import as_array, kji_array, world_from_local
 from DeepImagingLib.tasks.places import Structure
 
@@ -16,10 +16,18 @@ ANYTHING = "85756007"
 
 
 def anatomy_of(volume_node: Any) -> Any:
-    """Return a segmentation node of a volume by which places can be told, None where it has none."""
-    found = {volume.GetID(): node for volume, node in pairs(volume_node.GetScene())}.get(volume_node.GetID())
-    parent = found.GetParentTransformNode() if found is not None else None
-    return found if parent is None or parent.IsTransformToWorldLinear() else None
+    """Return the newest segmentation node of a volume that has segments, None where there is none.
+
+    What a model made tells places too, though nobody has looked at it. One under a non-linear transform tells none: it
+    is returned where there is no other.
+    """
+    newest = [node for node in reversed(segmentations_of(volume_node)) if node.GetSegmentation().GetNumberOfSegments()]
+    return next(filter(_is_straight, newest), newest[0] if newest else None)
+
+
+def _is_straight(node: Any) -> bool:
+    parent = node.GetParentTransformNode()
+    return bool(parent is None or parent.IsTransformToWorldLinear())
 
 
 def structures_of(segmentation_node: Any) -> list[Structure]:

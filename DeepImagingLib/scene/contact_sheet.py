@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,14 @@ from DeepImagingLib.scene.detections import (
     Review,
     detections_of,
     findings,
+    found_by_run,
     score_color,
+    threshold_of,
 )
 from DeepImagingLib.scene.findings_table import patient_diameters
 from DeepImagingLib.scene.overview import PANELS, SLICE_AXES, THROUGH, draw_letters, footer
 from DeepImagingLib.scene.volumes import voxels
+from DeepImagingLib.scene.windows import window_of
 
 PIXELS = 220
 INCHES = 2.2
@@ -32,8 +35,6 @@ FRAME, LEAST_MM = 4.0, 60.0
 MOST = 40
 ONE_COLUMN = 4
 """Up to so many findings stand in one column; more in two."""
-LUNG, SOFT_TISSUE = (1500.0, -600.0), (400.0, 40.0)  # window and level in HU
-AIRY_HU = -400.0  # the median around what lies in a lung
 PERCENTILES = (1, 99)
 STEP = 4  # voxels; the window needs no more
 SCALES_MM = (5, 10, 20, 50, 100, 200)
@@ -47,6 +48,8 @@ class Told:
     detection: Detection
     place: str = ""
     review: Review = Review.NONE
+    rank: int = 0
+    """From 1; 0 takes its place on the sheet."""
 
 
 def write_sheet(table: Any, path: Path) -> list[Path]:
@@ -61,15 +64,20 @@ def write_sheet(table: Any, path: Path) -> list[Path]:
     result, volume = detections_of(table), table.GetNodeReference(IMAGE_REFERENCE)
     if volume is None:
         raise InputError("The volume was removed from the scene, so there is nothing to draw.")
-    array = voxels(volume).array
+    scan = voxels(volume)
+    array = scan.array
     if array.shape[2::-1] != result.shape:
         raise InputError("The volume has another size than when the run started, so there is nothing to draw.")
-    told = [Told(one.detection, one.place, one.review) for one in findings(table)]
-    shown = [one for one in told if one.detection.score >= result.threshold]
-    return write_contact_sheet(path, (array if array.ndim == 3 else array[..., 0]).T, result, shown)
+    now = replace(result, affine=scan.affine, threshold=threshold_of(table))
+    told = [Told(one.detection, one.place, one.review, one.rank) for one in findings(table)]
+    shown = [one for one in told if one.detection.score >= now.threshold]
+    found = found_by_run(table)
+    return write_contact_sheet(path, (array if array.ndim == 3 else array[..., 0]).T, now, shown, found)
 
 
-def write_contact_sheet(path: Path, image: npt.NDArray[Any], result: Detections, told: Sequence[Told]) -> list[Path]:
+def write_contact_sheet(
+    path: Path, image: npt.NDArray[Any], result: Detections, told: Sequence[Told], found: int | None = None
+) -> list[Path]:
     """Draw findings as radiologists look at patients: the patient's right is on the left of the picture.
 
     A CT, known by its air, is shown in the lung or the soft tissue window by what is around a finding; all else in one
@@ -80,6 +88,7 @@ def write_contact_sheet(path: Path, image: npt.NDArray[Any], result: Detections,
         image: (I, J, K) in the grid of the detections.
         result: What made it, and from which score, is said at the bottom.
         told: What to draw, in this order; of very many the first, and the sheet says so.
+        found: How many boxes the run found, where `result` doesn't have them all; the sheet says so.
 
     Returns:
         The file.
@@ -97,9 +106,9 @@ def write_contact_sheet(path: Path, image: npt.NDArray[Any], result: Detections,
     for number, one in enumerate(drawn):
         row, column = divmod(number, columns)
         left, top = column * (3 * INCHES + 0.4) + 0.2, height - row * (INCHES + 0.55) - 0.25
-        figure.text(left / width, top / height, _caption(number + 1, one), color="white", fontsize=8, va="center")
+        _write_caption(figure, (left / width, top / height), one if one.rank else replace(one, rank=number + 1))
         reach = max(FRAME * max(one.detection.size), LEAST_MM)
-        for index, (plane, grey) in enumerate(scan.pictures(one.detection.center, reach).items()):
+        for index, (plane, grey) in enumerate(scan.pictures(one.detection, reach).items()):
             place = (left + index * INCHES) / width, (top - 0.15 - INCHES) / height
             axes = figure.add_axes((*place, (INCHES - 0.06) / width, (INCHES - 0.06) / height))
             _draw(axes, plane, grey, one, reach / 2)
@@ -107,17 +116,43 @@ def write_contact_sheet(path: Path, image: npt.NDArray[Any], result: Detections,
         nothing = f"Nothing was found with a score of {result.threshold:g} or more."
         figure.text(0.5, 0.55, nothing, color="white", fontsize=11, ha="center")
     more = [f"{len(told) - MOST} more are not drawn"] if len(told) > MOST else []
+    if found is not None and found > len(result.boxes):
+        more.append(f"{len(result.boxes)} of the run's {found} boxes are kept")
     figure.text(0.2 / width, 0.15 / height, footer(result.provenance, more), color="0.7", fontsize=7)
     figure.savefig(path, facecolor="black")
     return [path]
 
 
-def _caption(rank: int, told: Told) -> str:
+def _write_caption(figure: Any, place: tuple[float, float], told: Told) -> None:
+    """Write the longest caption that fits over its pictures."""
+    text = figure.text(*place, "", color="white", fontsize=8, va="center")
+    for caption in _captions(told):
+        text.set_text(caption)
+        if text.get_window_extent().width <= 3 * INCHES * figure.dpi:
+            return
+
+
+def _captions(told: Told) -> Iterator[str]:
+    """Yield captions, shorter and shorter: first the place is cut, then the label; the review stays."""
+    for words in _cut(told.place):
+        yield _caption(replace(told, place=words))
+    for words in _cut(told.detection.label):
+        yield _caption(replace(told, place="", detection=replace(told.detection, label=words)))
+
+
+def _cut(words: str) -> Iterator[str]:
+    yield words
+    for length in range(len(words) - 2, 0, -1):
+        yield f"{words[:length].rstrip(' ,')}…"
+    yield ""
+
+
+def _caption(told: Told) -> str:
     box = told.detection
     directions = zip(("RL", "AP", "SI"), box.center, strict=True)
     where = " ".join(f"{letters[coordinate < 0]} {abs(coordinate):.0f}" for letters, coordinate in directions)
     size = " × ".join(f"{length:.0f}" for length in patient_diameters(box))
-    words = [f"{rank}  {box.label} {box.score:.2f}", f"{size} mm", f"at {where} mm", told.place]
+    words = [f"{told.rank}  {box.label} {box.score:.2f}", f"{size} mm", f"at {where} mm", told.place]
     return "  ·  ".join(word for word in (*words, told.review.value if told.review is not Review.NONE else "") if word)
 
 
@@ -139,10 +174,10 @@ class _Scan:
         self._is_ct = bool(np.nanmin(seen) < SOFTEST_AIR_HU)
         self._window = (float(low), float(max(high, low + 1e-6)))
 
-    def pictures(self, center: Sequence[float], reach: float) -> dict[str, npt.NDArray[np.float64]]:
-        """Return the grey values 0..1 (rows, columns) of each plane, in one window for all."""
-        slices = {plane: self.slice(plane, center, reach) for plane in self.planes}
-        low, high = self._limits(np.concatenate([values[np.isfinite(values)] for values in slices.values()]))
+    def pictures(self, box: Detection, reach: float) -> dict[str, npt.NDArray[np.float64]]:
+        """Return the grey values 0..1 (rows, columns) of each plane through a finding, in one window for all."""
+        slices = {plane: self.slice(plane, box.center, reach) for plane in self.planes}
+        low, high = self._limits(box)
         return {
             plane: np.where(np.isfinite(values), np.clip((values - low) / (high - low), 0, 1), OUTSIDE)
             for plane, values in slices.items()
@@ -168,10 +203,10 @@ class _Scan:
         values = map_coordinates(part, ijk - first[:, None, None], order=1, mode="nearest")
         return np.where(inside, values, np.nan)
 
-    def _limits(self, values: npt.NDArray[np.float64]) -> tuple[float, float]:
-        if not (self._is_ct and len(values)):
+    def _limits(self, box: Detection) -> tuple[float, float]:
+        if not self._is_ct:
             return self._window
-        window, level = LUNG if np.median(values) < AIRY_HU else SOFT_TISSUE
+        window, level = window_of(self._voxels, self._affine, box)
         return level - window / 2, level + window / 2
 
 

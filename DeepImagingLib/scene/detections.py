@@ -12,9 +12,11 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
+from DeepImagingLib.errors import InputError
 from DeepImagingLib.results import Detection, Detections, Provenance
 from DeepImagingLib.scene.anatomy import structures_of
 from DeepImagingLib.scene.batch import batch
+from DeepImagingLib.scene.boxes import carried, placed, standing
 from DeepImagingLib.scene.findings_table import fill
 from DeepImagingLib.scene.folders import file_beside
 from DeepImagingLib.scene.overlays import Overlay, add_overlays
@@ -28,12 +30,12 @@ from DeepImagingLib.scene.removal import (
 )
 from DeepImagingLib.scene.state import check_unmoved
 from DeepImagingLib.scene.volumes import as_image_data, as_matrix, world_from_local
-from DeepImagingLib.tasks.places import place
+from DeepImagingLib.tasks.places import Structure, place
 
 FINDING_ATTRIBUTE = "DeepImaging.Finding"
 """Of a box: the detection, its rank and its place, as JSON."""
 DETECTIONS_ATTRIBUTE = "DeepImaging.Detections"
-"""Of the table: labels, threshold, shape and affine of the detections, as JSON."""
+"""Of the table: labels, threshold, number, shape and affine of what the run found, as JSON."""
 REVIEW_ATTRIBUTE = "DeepImaging.Review"
 THRESHOLD_ATTRIBUTE = "DeepImaging.Threshold"
 """Of the table: the score from which boxes are seen now."""
@@ -44,6 +46,10 @@ MOST_SHOWN = 200
 LOW_COLOR, HIGH_COLOR, REJECTED_COLOR = (1.0, 0.9, 0.2), (1.0, 0.15, 0.1), (0.6, 0.6, 0.6)
 REJECTED_OPACITY = 0.5
 NO_GLYPH = 0.01
+NO_PLACES = (
+    "Places are not told: the segmentation they would be told by stands under a non-linear transform; harden the "
+    "transform and run again."
+)
 
 
 class Review(Enum):
@@ -61,7 +67,7 @@ class Finding:
     Attributes:
         node: Its vtkMRMLMarkupsROINode.
         rank: From 1, the highest score first.
-        detection: As the run gave it, in RAS mm of the world as it was then.
+        detection: As the run gave it, in RAS mm where its node stands now.
         place: In words, "" where nobody knows.
         review: What was said of it.
     """
@@ -78,14 +84,16 @@ def show_findings(result: Detections, reference: Any, *, name: str = "", anatomy
 
     Each box is a locked vtkMRMLMarkupsROINode with the axes of the volume, under the same parent transform; those below
     the result's threshold are there and can't be seen. All of it, and a volume for each heatmap, is filed next to the
-    reference under one folder; `remove` takes it away again. Nothing is added where this fails.
+    reference under one folder; `remove` takes it away again. Boxes of earlier results of the same volume are hidden.
+    Nothing is added where this fails.
 
     Args:
         result: What a run on `reference` gave; of very many boxes those with the highest scores are shown, and the
             description of the table says so.
         reference: The volume node that was read.
         name: Of the table; "" names it after the reference.
-        anatomy: A segmentation node of the same patient, by which places are told in words.
+        anatomy: A segmentation node of the same patient, by which places are told in words; where it stands under a
+            non-linear transform they are not, and the description of the table says so.
 
     Returns:
         The vtkMRMLTableNode, which stands for the result.
@@ -94,7 +102,9 @@ def show_findings(result: Detections, reference: Any, *, name: str = "", anatomy
         InputError: The reference was changed or moved since it was read, or a transform isn't linear.
     """
     check_unmoved(reference, result.shape, result.affine)
-    structures = structures_of(anatomy) if anatomy is not None else []
+    structures, notes = _told_by(anatomy)
+    if len(result.boxes) > MOST_SHOWN:
+        notes = [f"Of {len(result.boxes)} boxes the {MOST_SHOWN} with the highest scores are shown.", *notes]
     shown = result.boxes[:MOST_SHOWN]
     places = [place(box.center, box.size, structures) for box in shown]
     local_from_world = np.asarray(np.linalg.inv(world_from_local(reference)), np.float64)
@@ -111,33 +121,45 @@ def show_findings(result: Detections, reference: Any, *, name: str = "", anatomy
             folder = result.provenance.bundle if result.provenance else "Findings"
             file_beside(reference, [table, *boxes], table.GetAttribute(RUN_ATTRIBUTE), folder)
             add_overlays(scores, table, reference)
+            table.SetDescription(" ".join(notes))
             set_threshold(table, result.threshold)
         except BaseException:
             remove(table)
             raise
+        _hide_earlier(table, reference)
     return table
 
 
 def findings(table: Any) -> list[Finding]:
-    """Return the findings of a table node that are still in the scene, the highest score first; seen or not."""
+    """Return the findings of a table node that are still in the scene, the highest score first; seen or not.
+
+    They are where their nodes are, which may have been moved since the run.
+    """
     return [_read(node) for node in finding_nodes(table)]
 
 
 def detections_of(table: Any) -> Detections:
-    """Return the detections that a table node stands for, as the run gave them, but for the heatmaps.
+    """Return the detections that a table node stands for, but for the heatmaps, where their boxes are now.
 
-    The threshold is the one of now.
+    The threshold is that of the run, wherever `set_threshold` has set the one for the views.
     """
-    told = json.loads(table.GetAttribute(DETECTIONS_ATTRIBUTE))
+    told, found = _run_of(table), findings(table)
+    boxes = tuple(finding.detection for finding in found)
     provenance = table.GetAttribute(PROVENANCE_ATTRIBUTE)
     return Detections(
-        boxes=tuple(finding.detection for finding in findings(table)),
+        boxes=boxes,
         labels=tuple(told["labels"]),
-        threshold=threshold_of(table),
+        threshold=told.get("threshold", threshold_of(table)),
         shape=(told["shape"][0], told["shape"][1], told["shape"][2]),
-        affine=np.array(told["affine"]),
+        affine=carried(np.array(told["affine"]), [_stored(finding.node) for finding in found], boxes),
         provenance=Provenance(**json.loads(provenance)) if provenance else None,
     )
+
+
+def found_by_run(table: Any) -> int:
+    """Return how many boxes the run found; the scene has those with the highest scores, but what a user deleted."""
+    highest = max((finding.rank for finding in findings(table)), default=0)
+    return int(_run_of(table).get("found", highest))
 
 
 def threshold_of(table: Any) -> float:
@@ -150,8 +172,20 @@ def set_threshold(table: Any, threshold: float) -> None:
     table.SetAttribute(THRESHOLD_ATTRIBUTE, repr(float(threshold)))
     found = findings(table)
     for finding in found:
-        finding.node.GetDisplayNode().SetVisibility(finding.detection.score >= threshold)
+        _display(finding).SetVisibility(finding.detection.score >= threshold)
     _list(table, found)
+
+
+def relist(table: Any) -> list[Finding]:
+    """Bring the table in line with its boxes, which a user may have deleted or moved; returns what `findings` does.
+
+    A box that has lost its display node gets a new one.
+    """
+    found = findings(table)
+    for finding in found:
+        _display(finding)
+    _list(table, found)
+    return found
 
 
 def set_review(table: Any, node: Any, review: Review) -> None:
@@ -169,13 +203,35 @@ def _list(table: Any, found: Sequence[Finding]) -> None:
 def _describe(table: Any, result: Detections, reference: Any) -> None:
     table.SetAttribute(RUN_ATTRIBUTE, uuid4().hex)
     table.SetNodeReferenceID(IMAGE_REFERENCE, reference.GetID())
-    told = {"labels": result.labels, "shape": result.shape, "affine": result.affine.tolist()}
-    table.SetAttribute(DETECTIONS_ATTRIBUTE, json.dumps(told))
+    told = {"labels": result.labels, "threshold": float(result.threshold), "found": len(result.boxes)}
+    grid = {"shape": result.shape, "affine": result.affine.tolist()}
+    table.SetAttribute(DETECTIONS_ATTRIBUTE, json.dumps({**told, **grid}))
     table.SetAttribute(THRESHOLD_ATTRIBUTE, repr(float(result.threshold)))
     if result.provenance is not None:
         table.SetAttribute(PROVENANCE_ATTRIBUTE, json.dumps(asdict(result.provenance)))
-    if len(result.boxes) > MOST_SHOWN:
-        table.SetDescription(f"Of {len(result.boxes)} boxes the {MOST_SHOWN} with the highest scores are shown.")
+
+
+def _run_of(table: Any) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(table.GetAttribute(DETECTIONS_ATTRIBUTE))
+    return told
+
+
+def _told_by(anatomy: Any) -> tuple[list[Structure], list[str]]:
+    """Return the structures by which places are told, and why there are none though there is a segmentation."""
+    try:
+        return (structures_of(anatomy) if anatomy is not None else []), []
+    except InputError:  # what was found is worth more than its place
+        return [], [NO_PLACES]
+
+
+def _hide_earlier(table: Any, reference: Any) -> None:
+    """Hide the boxes of other results of a volume: no slider of a panel reaches them any more."""
+    scene = table.GetScene()
+    for number in range(scene.GetNumberOfNodesByClass("vtkMRMLTableNode")):
+        other = scene.GetNthNodeByClass(number, "vtkMRMLTableNode")
+        if other is not table and other.GetNodeReference(IMAGE_REFERENCE) is reference:
+            for node in finding_nodes(other):
+                node.SetDisplayVisibility(False)
 
 
 def _add_box(table: Any, finding: Finding, local_from_world: npt.NDArray[np.float64], reference: Any) -> Any:
@@ -187,27 +243,12 @@ def _add_box(table: Any, finding: Finding, local_from_world: npt.NDArray[np.floa
     node.SetAttribute(FINDING_ATTRIBUTE, _as_json(finding))
     node.SetAttribute(REVIEW_ATTRIBUTE, finding.review.value)
     node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
-    size, local_from_box = _placed(box, local_from_world)
+    size, local_from_box = placed(box, local_from_world)
     node.SetSize(*size)
     node.SetAndObserveObjectToNodeMatrix(as_matrix(local_from_box))
-    node.CreateDefaultDisplayNodes()
     _dress(replace(finding, node=node))
     node.SetLocked(True)
     return node
-
-
-def _placed(
-    box: Detection, local_from_world: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the lengths of a box's edges and (4, 4) from the box's own coordinates, both in mm below the transform."""
-    edges = local_from_world[:3, :3] @ (box.axes * np.asarray(box.size))
-    size = np.linalg.norm(edges, axis=0)
-    local_from_box = np.eye(4)
-    local_from_box[:3, :3] = edges / np.maximum(size, np.finfo(float).tiny)
-    if np.linalg.det(local_from_box[:3, :3]) < 0:
-        local_from_box[:3, 2] *= -1  # views want right-handed axes; the box is the same
-    local_from_box[:3, 3] = (local_from_world @ [*box.center, 1.0])[:3]
-    return size, local_from_box
 
 
 def _dress(finding: Finding) -> None:
@@ -215,6 +256,7 @@ def _dress(finding: Finding) -> None:
     node, score = finding.node, min(max(finding.detection.score, 0.0), 1.0)
     rejected = finding.review is Review.REJECTED
     color = REJECTED_COLOR if rejected else score_color(score)
+    node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     for paint in (display.SetColor, display.SetSelectedColor):  # views take the second while a box is selected
         paint(*color)
@@ -226,6 +268,15 @@ def _dress(finding: Finding) -> None:
     display.SetGlyphScale(NO_GLYPH)  # the dot in the middle would hide what was found
     node.SetNthControlPointLabel(0, node.GetName())
     node.SetNthControlPointDescription(0, f"score {finding.detection.score:.3f}, {finding.review.value}")
+
+
+def _display(finding: Finding) -> Any:
+    """Return a finding's display node, made anew where somebody has removed it."""
+    if finding.node.GetDisplayNode() is None:
+        _dress(finding)
+        threshold = threshold_of(finding.node.GetNodeReference(RESULT_REFERENCE))
+        finding.node.GetDisplayNode().SetVisibility(finding.detection.score >= threshold)
+    return finding.node.GetDisplayNode()
 
 
 def score_color(score: float) -> tuple[float, float, float]:
@@ -242,7 +293,12 @@ def _as_json(finding: Finding) -> str:
 
 def _read(node: Any) -> Finding:
     told = json.loads(node.GetAttribute(FINDING_ATTRIBUTE))
-    values: dict[str, Any] = told["detection"]
+    review = Review(node.GetAttribute(REVIEW_ATTRIBUTE))
+    return Finding(node, told["rank"], standing(_stored(node), node), told["place"], review)
+
+
+def _stored(node: Any) -> Detection:
+    """Return the detection as the run gave it, in the world as it was then."""
+    values: dict[str, Any] = json.loads(node.GetAttribute(FINDING_ATTRIBUTE))["detection"]
     tuples = {name: tuple(values[name]) for name in ("center", "size", "index_box")}
-    box = Detection(**{**values, **tuples, "axes": np.array(values["axes"])})
-    return Finding(node, told["rank"], box, told["place"], Review(node.GetAttribute(REVIEW_ATTRIBUTE)))
+    return Detection(**{**values, **tuples, "axes": np.array(values["axes"])})

@@ -23,11 +23,11 @@ from DeepImagingLib.scene.jump import jump
 from DeepImagingLib.scene.markups_file import write_markups
 from DeepImagingLib.scene.segmentations import show
 from DeepImagingLib.scene.volumes import add_volume
+from DeepImagingLib.scene.windows import SOFT_TISSUE, window_of
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
 
-CT_WINDOW, CT_LEVEL = 400.0, 40.0  # the soft tissue window of an abdominal CT, in HU
 FILL_OPACITY = 0.4
 PIXELS = 480
 GOOD_PART = 0.3  # of a segment's widest cut
@@ -46,7 +46,7 @@ class _Export(Generic[R]):
     Args:
         result: What the run returned.
         images: Name to image (C, I, J, K), or a picture (C, I, J), as they were given to the run.
-        modality: "CT" shows the soft tissue window; else the window follows the voxels.
+        modality: "CT" shows the soft tissue window, or that of what was found; else the window follows the voxels.
     """
 
     def __init__(self, result: R, images: Mapping[str, MetaTensor], modality: str = "") -> None:
@@ -77,8 +77,13 @@ class _Export(Generic[R]):
         application = HeadlessApplication()
         volumes = [add_volume(application.mrmlScene(), image, name) for name, image in self._images.items()]
         for volume in volumes:
-            _set_window(volume, self._is_ct)
+            _set_window(volume, self._window if self._is_ct else None)
         return _Scene(application, volumes[0], self._show(application.mrmlScene(), volumes[0]))
+
+    @property
+    def _window(self) -> tuple[float, float]:
+        """Window and level in HU of a CT."""
+        return SOFT_TISSUE
 
     def _show(self, scene: Any, volume: Any) -> Any:
         """Put the result into a scene that holds the images, the first of them `volume`; returns its node."""
@@ -125,7 +130,7 @@ class ResultExport(_Export[Segmentation]):
 
     def _draw_plain(self) -> dict[str, views.Pixels]:
         image = next(iter(self._images.values()))
-        window = (CT_WINDOW, CT_LEVEL) if self._is_ct else None
+        window = self._window if self._is_ct else None
         return overview.draw_by_matplotlib(image, self._result, self._center, window)
 
 
@@ -138,6 +143,14 @@ class DetectionsExport(_Export[Detections]):
         for finding in findings(table)[:1]:
             jump(finding.node)
         return table
+
+    @property
+    def _window(self) -> tuple[float, float]:
+        """Window and level in HU in which most findings are seen; the first of them where they are as many."""
+        image = next(iter(self._images.values()))
+        voxels, affine = image.numpy()[0], np.asarray(image.affine)
+        windows = [window_of(voxels, affine, box) for box in self._result.findings] or [super()._window]
+        return max(windows, key=windows.count)
 
     def write_markups(self, path: Path) -> list[Path]:
         """Write the findings as boxes; returns the files written.
@@ -184,11 +197,11 @@ def _displayable(image: MetaTensor) -> MetaTensor:
     return as_image(voxels if voxels.ndim == 4 else voxels[..., None], np.asarray(image.affine))
 
 
-def _set_window(volume: Any, is_ct: bool) -> None:
+def _set_window(volume: Any, window: tuple[float, float] | None) -> None:
     display = volume.GetDisplayNode()
-    if is_ct:
+    if window is not None:
         display.AutoWindowLevelOff()
-        display.SetWindowLevel(CT_WINDOW, CT_LEVEL)
+        display.SetWindowLevel(*window)
     display.SetInterpolate(True)
 
 

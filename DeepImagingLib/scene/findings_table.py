@@ -18,9 +18,17 @@ def fill(table: Any, rows: Sequence[Row]) -> None:
     """Replace what a vtkMRMLTableNode holds by a row for each finding.
 
     Centres are RAS in mm; diameters are those of the box along its edges that lie nearest to right–left, anterior–
-    posterior and superior–inferior. What a bundle tells beyond that has columns of its own.
+    posterior and superior–inferior. What a bundle tells beyond that has columns of its own. A table that holds all
+    this already isn't touched, so that whoever follows it can have it filled again.
     """
-    table.SetAndObserveTable(as_table(_columns(rows)))
+    made = as_table(_columns(rows))
+    if _content(made) != _content(table.GetTable()):
+        table.SetAndObserveTable(made)
+
+
+def _content(table: Any) -> list[tuple[str, list[str]]]:
+    columns = [table.GetColumn(number) for number in range(table.GetNumberOfColumns())]
+    return [(one.GetName(), [repr(one.GetValue(n)) for n in range(one.GetNumberOfValues())]) for one in columns]
 
 
 def _columns(rows: Sequence[Row]) -> dict[str, Sequence[Any]]:

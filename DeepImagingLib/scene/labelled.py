@@ -51,6 +51,12 @@ def drafts(scene: Any) -> list[tuple[Any, Any]]:
     return [(volume, made.get(volume.GetID())) for volume in left]
 
 
+def segmentations_of(volume: Any) -> list[Any]:
+    """Return all segmentation nodes of a volume, also what a model made and nobody has looked at, the newest last."""
+    nodes = _nodes(volume.GetScene(), "vtkMRMLSegmentationNode")
+    return [segmentation for one, segmentation in _paired(volume.GetScene(), nodes) if one is volume]
+
+
 def learn_from(segmentation: Any) -> None:
     """Have a segmentation that a model made count as one to learn from: somebody has mended it."""
     segmentation.SetAttribute(LEARN_ATTRIBUTE, "1")

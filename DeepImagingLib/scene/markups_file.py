@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from DeepImagingLib.errors import OutputError
-from DeepImagingLib.scene.detections import Finding, findings, threshold_of
+from DeepImagingLib.scene.detections import Finding, found_by_run, relist, threshold_of
 from DeepImagingLib.scene.volumes import as_array, as_matrix
 
 SCHEMA = "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/markups-schema-v1.0.3.json#"
@@ -19,8 +19,9 @@ SCHEMA = "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadabl
 def write_markups(table: Any, path: Path) -> list[Path]:
     """Write the findings of a table node that are shown, each as a ROI where the views show it.
 
-    Coordinates are LPS in mm, as the file says. Score and review are in the description of each box. The elements are
-    those of Slicer's own storage node, which writes one a file and reads several.
+    Coordinates are LPS in mm, as the file says, also where there is no box in it. Score and review are in the
+    description of each box, and the file tells from which score they are shown, and how many boxes of the run the scene
+    keeps. The elements are those of Slicer's own storage node, which writes one a file and reads several.
 
     Returns:
         The file.
@@ -28,11 +29,20 @@ def write_markups(table: Any, path: Path) -> list[Path]:
     Raises:
         OutputError: Slicer's writer failed.
     """
-    shown = [finding for finding in findings(table) if finding.detection.score >= threshold_of(table)]
+    every, threshold = relist(table), threshold_of(table)
+    shown = [finding for finding in every if finding.detection.score >= threshold]
     with tempfile.TemporaryDirectory() as folder:
         written = [_written(finding, Path(folder) / "finding.mrk.json") for finding in shown]
     schema = written[0]["@schema"] if written else SCHEMA
-    content = {"@schema": schema, "markups": [markup for one in written for markup in one["markups"]]}
+    content = {
+        "@schema": schema,
+        "coordinateSystem": "LPS",
+        "coordinateUnits": "mm",
+        "shown_from": threshold,
+        "kept": len(every),
+        "found": found_by_run(table),
+        "markups": [markup for one in written for markup in one["markups"]],
+    }
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return [path]
 
@@ -58,6 +68,7 @@ def _in_world(node: Any, scene: Any) -> Any:
     scene.AddNode(copy)
     scene.AddNode(display)
     display.CopyContent(node.GetDisplayNode())
+    display.SetVisibility(True)  # an earlier result's boxes are hidden
     copy.SetAndObserveDisplayNodeID(display.GetID())
     world_from_box = as_array(node.GetObjectToWorldMatrix())
     stretch = np.linalg.norm(world_from_box[:3, :3], axis=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,7 @@ def decode(
     classes: npt.NDArray[np.int64],
     names: tuple[str, ...],
     affine: npt.NDArray[np.float64],
+    more: Mapping[str, npt.NDArray[np.float64]] | None = None,
 ) -> tuple[Detection, ...]:
     """Return boxes in space, the highest score first.
 
@@ -53,9 +55,15 @@ def decode(
         scores, classes: (N,).
         names: Of the classes.
         affine: (4, 4) IJK→RAS in mm of these voxels.
+        more: Name to (N,) further numbers of the boxes, each given to those for which it is finite.
     """
     order = np.argsort(-scores, kind="stable")
-    return tuple(detection(names[int(classes[n])], float(scores[n]), corners[n], affine) for n in order)
+    boxes = (detection(names[int(classes[n])], float(scores[n]), corners[n], affine) for n in order)
+    return tuple(replace(box, more=_finite(more or {}, n)) for box, n in zip(boxes, order, strict=True))
+
+
+def _finite(more: Mapping[str, npt.NDArray[np.float64]], n: int) -> dict[str, float]:
+    return {name: float(values[n]) for name, values in more.items() if np.isfinite(values[n])}
 
 
 def detection(label: str, score: float, corners: npt.NDArray[np.float64], affine: npt.NDArray[np.float64]) -> Detection:

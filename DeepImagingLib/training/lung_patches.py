@@ -32,7 +32,7 @@ IN_LUNG = 0.85  # how often a patch has lung in its middle; the rest may lie any
 MOST_NODULES, APART_MM = 16, 14.0
 """In a patch and its margin, and between their centres: many more than in a patient, for a step learns of each."""
 COARSE = 0.6  # how often a scan had larger voxels, from which it was resampled
-COARSE_MM = ((0.6, 2.0), (1.0, 3.5))  # in plane, and from slice to slice
+COARSE_MM = ((0.5, 1.2), (0.8, 3.0))  # in plane, and from slice to slice
 
 Item = Mapping[str, Any]
 

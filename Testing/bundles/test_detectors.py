@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 from DeepImagingLib import load_bundle
 from DeepImagingLib.bundles.trusted import TrustedBuilder
@@ -152,3 +153,21 @@ def test_stock_monai_loads_the_weights_of_the_shipped_detector_as_we_do(tmp_path
     ours = load_bundle(shipped).build("cpu").network.state_dict()
     for name, value in parser.get_parsed_content("network").state_dict().items():
         assert torch.equal(value, ours[name]), name
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [
+        {"_target_": "AnchorGeneratorWithAnchorShape", "feature_map_scales": [1], "base_anchor_shapes": []},
+        {"_target_": "AnchorGeneratorWithAnchorShape", "feature_map_scales": [1], "base_anchor_shapes": "@none"},
+        {"_target_": "AnchorGenerator", "sizes": [[], []], "aspect_ratios": [[[1, 1]], [[1, 1]]]},
+    ],
+)
+@pytest.mark.parametrize("inline", [False, True])
+def test_a_detector_without_anchors_is_told(tmp_path: Path, generator: Any, inline: bool) -> None:
+    settings: dict[str, Any] = {"none": [], "anchor_generator": generator}
+    if inline:
+        settings["detector"] = detector_config(3, 1, (32, 32, 32))["detector"] | {"anchor_generator": generator}
+    bundle = load_bundle(write_detector(tmp_path / "bundle", settings=settings))
+    with pytest.raises(BundleError, match=r"^The detector at `detector` has no anchors; give its generator a shape"):
+        bundle.build("cpu")

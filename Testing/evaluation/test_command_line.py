@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -129,6 +130,39 @@ def test_a_scan_of_which_nothing_is_known_is_told(
     (tmp_path / "alone" / "one.nii.gz").write_bytes((scans / "one.nii.gz").read_bytes())
     code, _, err = call(capsys, bundle, "--data", tmp_path / "alone", "--output", tmp_path / "told")
     assert (code, err.count("\n")) == (2, 1) and "one.json" in err
+
+
+def test_scans_without_lesions_are_evaluated(
+    bundle: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    for name in ("one", "two"):
+        (folder / f"{name}.nii.gz").write_bytes((scans / f"{name}.nii.gz").read_bytes())
+    (folder / "annotations.csv").write_text("seriesuid,coordX,coordY,coordZ,diameter_mm\n")
+    code, out, err = call(capsys, bundle, "--data", folder, "--output", tmp_path / "told", "--device", "cpu")
+    assert code == 0 and "0 lesions in 2 scans" in out and "2 scans have no entry" in out, err
+
+
+def test_a_scan_that_cannot_be_read_is_left_out_and_told(
+    bundle: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(scans, tmp_path / "some"))
+    (folder / "broken.nii.gz").write_bytes(b"nothing")
+    (folder / "broken.json").write_text(json.dumps({"findings": []}))
+    code, out, _ = call(capsys, bundle, "--data", folder, "--output", tmp_path / "told", "--device", "cpu")
+    told = json.loads((tmp_path / "told" / "evaluation.json").read_text(encoding="utf-8"))
+    assert code == 1 and "broken was left out" in out
+    assert list(told["failed"]) == ["broken"] and told["scans"] == 2
+
+
+def test_an_output_that_is_a_file_is_refused_before_anything_is_run(
+    bundle: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr("DeepImagingLib.cli.evaluate_boxes._found", pytest.fail)
+    code, _, err = call(capsys, bundle, "--data", scans, "--output", tmp_path / "file")
+    assert code == 2 and "another folder" in err and (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_model_that_finds_no_boxes_is_refused(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from monai.data.box_utils import box_iou
 
 from DeepImagingLib.evaluation import POINTS, Hit, Scan, cpm, froc, intervals, judge, precision_and_recall
+from DeepImagingLib.evaluation.hits import _overlaps, corners
 
 
 def scan(boxes: list[list[float]], scores: list[float], lesions: list[list[float]]) -> Scan:
@@ -49,6 +51,19 @@ class TestHits:
         assert np.isnan(judge(scan([], [], [NODULE])).found).all()
         assert judge(scan([NODULE], [0.5], [])).false.tolist() == [0.5]
 
+    @pytest.mark.parametrize("hit", Hit)
+    def test_of_unknown_height_the_box_has_to_reach_the_slice(self, hit: Hit) -> None:
+        on_slice = [[1, 0, 0, 10, 10, np.nan]]
+        assert judge(scan([NODULE], [1], on_slice), hit).found.tolist() == [1]
+        assert np.isnan(judge(scan([[0, 0, 6, 10, 10, 10]], [1], on_slice), hit).found).all()
+        assert np.isnan(judge(scan([FAR], [1], on_slice), hit).found).all()
+
+    def test_overlaps_are_those_of_monai(self) -> None:
+        rng = np.random.default_rng(0)
+        boxes, lesions = (np.c_[rng.uniform(0, 20, (n, 3)), rng.uniform(3, 20, (n, 3))] for n in (40, 30))
+        one = Scan("scan", boxes, np.ones(40), lesions)
+        np.testing.assert_allclose(_overlaps(one), box_iou(corners(boxes), corners(lesions)), atol=1e-6)
+
 
 class TestTheCurve:
     def test_all_found_before_anything_false_is_1(self) -> None:
@@ -73,6 +88,10 @@ class TestTheCurve:
         assert froc([outcome], 4, 6).at([0.5, 1]).tolist() == [0, 1]
         assert froc([outcome], 6, 20).lesions == 1 and np.isnan(froc([outcome], 20, 30).at()).all()
 
+    def test_of_false_positives_with_one_score_none_is_left_out(self) -> None:
+        scans = [judge(scan([NODULE, *[FAR] * 100], [1.0] * 101, [NODULE])) for _ in range(10)]
+        assert froc(scans).at()[-1] == pytest.approx(0.08)
+
     def test_false_positives_beyond_eight_a_scan_change_nothing(self) -> None:
         scores = [0.9, *np.linspace(0.8, 0.7, 9)]
         few = judge(scan([NODULE, *[FARTHER] * 9], scores, [NODULE, FAR]))
@@ -96,5 +115,6 @@ class TestPrecision:
         told = precision_and_recall([scan([[0, 0, 0, 5, 5, 5]], [0.9], [NODULE])])
         assert told == pytest.approx({"mAP": 0, "mAR": 0, "mAP at IoU 0.1": 1, "mAR at IoU 0.1": 1})
 
-    def test_of_lesions_without_a_size_nothing_is_told(self) -> None:
-        assert precision_and_recall([scan([NODULE], [0.9], [[0, 0, 0, *[np.nan] * 3]])]) == {}
+    def test_of_lesions_without_a_size_it_is_told_that_nothing_is_known(self) -> None:
+        told = precision_and_recall([scan([NODULE], [0.9], [[0, 0, 0, *[np.nan] * 3]])])
+        assert told["mAP"] is told["mAR at IoU 0.1"] is None and "not known" in str(told["mAP and mAR"])

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from DeepImagingLib.errors import InputError
-from DeepImagingLib.files import findings_report, read_deeplesion, read_luna16, write_findings_csv, write_findings_json
+from DeepImagingLib.files import (
+    KeptBoxes,
+    findings_report,
+    read_deeplesion,
+    read_luna16,
+    write_findings_csv,
+    write_findings_json,
+)
 from DeepImagingLib.results import Detections
 from DeepImagingLib.tasks.detection import class_names, classes_of, decode
 from Testing.grids import affine
@@ -46,7 +54,8 @@ class TestDecoding:
 
 class TestWriting:
     def test_json_has_units_and_parts_boxes_by_the_threshold(self, found: Detections, tmp_path: Path) -> None:
-        assert write_findings_json(found, tmp_path / "x.json", {1: "accepted"}) == [tmp_path / "x.json"]
+        kept = KeptBoxes(reviews={1: "accepted"})
+        assert write_findings_json(found, tmp_path / "x.json", kept) == [tmp_path / "x.json"]
         told = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
         assert [box["label"] for box in told["findings"]] == ["ground glass, ½", "solid"]
         assert [box["review"] for box in told["findings"]] == ["not reviewed", "accepted"]
@@ -63,6 +72,32 @@ class TestWriting:
         assert [row["finding"] for row in rows] == ["1", "1", "0"]
         assert rows[0]["label"] == "ground glass, ½" and float(rows[0]["center_anterior_mm"]) == 7.5
         assert float(rows[0]["size_k_mm"]) == 10 and rows[0]["review"] == "not reviewed"
+
+    def test_what_became_of_the_boxes_is_told(self, found: Detections, tmp_path: Path) -> None:
+        kept = KeptBoxes(ranks=(1, 4, 7), found=1000, shown_from=0.95)
+        write_findings_json(found, tmp_path / "x.json", kept)
+        told = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
+        assert [box["rank"] for box in (*told["findings"], *told["below_threshold"])] == [1, 4, 7]
+        assert (told["kept"], told["found"], told["shown_from"], told["threshold"]) == (3, 1000, 0.95, 0.3)
+        write_findings_csv(found, tmp_path / "x.csv", kept)
+        with (tmp_path / "x.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert [(row["rank"], row["finding"]) for row in rows] == [("1", "1"), ("4", "1"), ("7", "0")]
+        assert {row["boxes_found"] for row in rows} == {"1000"}
+
+    def test_all_boxes_of_a_run_are_kept_where_nothing_else_is_said(self, found: Detections) -> None:
+        told = findings_report(found)
+        assert (told["kept"], told["found"]) == (3, 3) and "shown_from" not in told
+
+    def test_a_number_that_is_none_is_null(self, found: Detections, tmp_path: Path) -> None:
+        boxes = tuple(
+            replace(box, more={"malignancy": value}) for box, value in zip(found.boxes, (0.5, np.nan, np.inf))
+        )
+        write_findings_json(replace(found, boxes=boxes), tmp_path / "x.json")
+        text = (tmp_path / "x.json").read_text(encoding="utf-8")
+        told = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+        every = (*told["findings"], *told["below_threshold"])
+        assert [box["more"]["malignancy"] for box in every] == [0.5, None, None]
 
     def test_nothing_found_is_written_as_such(self, tmp_path: Path) -> None:
         nothing = Detections((), ("nodule",), 0.5, (4, 4, 4), GRID)
@@ -93,13 +128,19 @@ class TestReading:
             '000001_01_01_109.png,1,1,1,109,"1, 2, 3, 4","226.0, 90.0, 246.0, 100.0","16.8, 7.7","0.4, 0.2, 0.5",5,0,'
             '"103, 115","0.5, 0.5, 5","512, 512"\n'
         )
-        (lesion,) = read_deeplesion(tmp_path / "DL_info.csv")["000001_01_01"]
-        assert lesion.center == pytest.approx((-118, -47.5, 540)) and lesion.size[:2] == (10, 5)
-        assert lesion.label == "lung" and lesion.diameter == 10
+        (found,) = read_deeplesion(tmp_path / "DL_info.csv")["000001_01_01"]
+        lesion = found.in_volume(np.zeros(3))
+        assert lesion.center == pytest.approx((-118, -47.5, -540)) and lesion.size[:2] == (10, 5)
+        assert lesion.label == "lung" and lesion.diameter == pytest.approx(8.4)
 
     @pytest.mark.parametrize(
         ("text", "fault"),
-        [("a,b\n1,2\n", "no column"), ("seriesuid,coordX,coordY,coordZ\n1,2,x,3\n", "line 2: coordY")],
+        [
+            ("a,b\n1,2\n", "no column"),
+            ("seriesuid,coordX,coordY,coordZ\n1,2,x,3\n", "line 2: coordY"),
+            ("seriesuid,coordX,coordY,coordZ,diameter_mm\n1,2,3,4,-5\n", "line 2: diameter_mm"),
+            ("seriesuid,coordX,coordY,coordZ,class\n1,2,3,4,2\n", "line 2: class"),
+        ],
     )
     def test_another_table_is_refused_with_its_line(self, tmp_path: Path, text: str, fault: str) -> None:
         (tmp_path / "x.csv").write_text(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,3 +62,19 @@ def test_a_ball_is_boxed_where_it_is_in_a_region_of_the_scan(detector: tuple[Any
     shape, matrix = grid("LPS")
     roi = tuple((1, n) for n in shape)
     assert errors(detector, shape, matrix, roi=roi).max() < 0.5
+
+
+def test_a_ball_in_a_slab_is_boxed_where_it_is(tmp_path: Path) -> None:
+    """Windows pad the slab to twelve times its thickness, by no whole stride of the coarser level."""
+    folder = write_brightness_detector(tmp_path / "bundle")
+    path = folder / "configs" / "inference.json"
+    config = json.loads(path.read_text())
+    config |= {"infer_patch_size": [48] * 3, "size_divisible": [4] * 3, "force_sliding_window": True}
+    path.write_text(json.dumps(config))
+    bundle = load_bundle(folder)
+    pipeline = bundle.build()
+    matrix = affine("LPS", (2.0, 2.0, 1.0), (0, 0, 0))
+    matrix[:3, 3] = CENTER + [0.3, -0.2, 0] - matrix[:3, :3] @ [17, 17, 0.5]  # the ball in the middle of a window
+    off = errors((bundle, lambda *_: pipeline), (33, 33, 2), matrix)
+    assert off[[0, 1, 3, 4]].max() < 0.5
+    np.testing.assert_allclose(off[[2, 5]], RADIUS - 1, atol=0.5)  # the box ends where the slab does

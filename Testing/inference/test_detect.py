@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
+from monai.inferers import SlidingWindowInferer
 
 from DeepImagingLib import Options, load_bundle, plan, run
 from DeepImagingLib.errors import BundleError, CancelledError, InputError, MemoryLimitError
 from DeepImagingLib.files import as_image
+from DeepImagingLib.inference.heads import bytes_of_sums
+from DeepImagingLib.inference.ladder import Way
+from DeepImagingLib.inference.plan import Need
+from DeepImagingLib.inference.windows import windows_of
 from DeepImagingLib.results import Detections
 from Testing.bundles.make_detectors import SPACING, detector_config, write_detector
 from Testing.grids import affine
@@ -43,6 +52,27 @@ def flat(found: Detections, rank: int = 3) -> np.ndarray:
     """Return index boxes (N, 2 rank)."""
     boxes = np.array([box.index_box for box in found.boxes]).reshape(-1, 6)
     return boxes[:, [*range(rank), *range(3, 3 + rank)]]
+
+
+def told(folder: Path, image: MetaTensor, further: Callable[[torch.Tensor], dict[str, Any]]) -> Detections:
+    """Run a detector whose network also gives what is made of each level's scores (B, A C, ...)."""
+    pipeline = load_bundle(folder).build()
+    parts = pipeline.detector.parts
+    parts.network = Talkative(parts.network, further).eval()
+    return run(folder, image, FULL, build=lambda *_: pipeline)
+
+
+class Talkative(torch.nn.Module):
+    """A RetinaNet with further outputs."""
+
+    def __init__(self, network: torch.nn.Module, further: Callable[[torch.Tensor], dict[str, Any]]) -> None:
+        super().__init__()
+        self.network, self.further = network, further
+
+    def forward(self, images: torch.Tensor) -> dict[str, Any]:
+        output = self.network(images)
+        more = [self.further(scores) for scores in output[self.network.cls_key]]
+        return output | {name: [level[name] for level in more] for name in more[0]}
 
 
 def straight(shape: tuple[int, ...], seed: int = 0) -> MetaTensor:
@@ -145,6 +175,58 @@ class TestWhereTheyAre:
             run(write_detector(tmp_path / "bundle"), straight((24, 24, 24)), Options(probabilities=("liver",)))
 
 
+class TestFurtherNumbers:
+    @pytest.mark.parametrize(("dims", "shape"), [(3, (50, 44, 61)), (2, (90, 70))])
+    def test_each_box_has_those_of_its_own_anchor(self, tmp_path: Path, dims: int, shape: tuple[int, ...]) -> None:
+        folder = write_detector(tmp_path / "bundle", spatial_dims=dims, window=(32,) * dims)
+        image = straight(shape) if dims == 3 else as_image(smooth(shape), affine("LPS", (0.5, 0.5, 1)))
+        found = told(folder, image, lambda scores: {"half": scores / 2})
+        plain = run(folder, image, FULL)
+        assert [(box.score, box.index_box) for box in found.boxes] == [
+            (box.score, box.index_box) for box in plain.boxes
+        ]
+        score = np.array([box.score for box in found.boxes])
+        np.testing.assert_allclose(
+            [box.more["half"] for box in found.boxes], np.log(score / (1 - score)) / 2, atol=1e-4
+        )
+        assert all(box.more == {} for box in plain.boxes)
+
+    def test_those_of_several_channels_are_counted(self, tmp_path: Path) -> None:
+        folder = write_detector(tmp_path / "bundle")
+        found = told(
+            folder, straight((40, 40, 40)), lambda s: {"grade": torch.stack([s, -s], 2).flatten(1, 2), "one": 0 * s + 1}
+        )
+        for box in found.boxes:
+            assert list(box.more) == ["grade_0", "grade_1", "one"]
+            assert box.more["grade_0"] == pytest.approx(-box.more["grade_1"]) and box.more["one"] == pytest.approx(1)
+            assert box.more["grade_0"] == pytest.approx(np.log(box.score / (1 - box.score)), abs=1e-4)
+
+    @pytest.mark.parametrize(
+        "other",
+        [lambda s: s[..., ::2], lambda s: s[:, :2], lambda s: "high", lambda s: s[0, 0, 0, 0, 0], lambda s: s > 0],
+    )
+    def test_what_is_not_on_the_anchors_is_left_out_and_told(self, tmp_path: Path, other: Any) -> None:
+        folder = write_detector(tmp_path / "bundle")
+        found = told(folder, straight((40, 40, 40)), lambda s: {"kept": s, "lost": other(s)})
+        assert all(list(box.more) == ["kept"] for box in found.boxes)
+        (note,) = [note for note in found.provenance.notes if "'lost'" in note]
+        assert "left out" in note and "kept" not in note
+
+    def test_what_is_no_number_is_left_out_and_told(self, tmp_path: Path) -> None:
+        folder = write_detector(tmp_path / "bundle")
+        found = told(folder, straight((40, 40, 40)), lambda s: {"known": s, "bad": torch.where(s > -1, s, torch.nan)})
+        lacking = [box for box in found.boxes if "bad" not in box.more]
+        assert 0 < len(lacking) < len(found.boxes) and all("known" in box.more for box in lacking)
+        note = f"'bad' is no number for {len(lacking)} boxes and was left out there."
+        assert note in found.provenance.notes
+
+    def test_they_are_part_of_what_is_planned(self) -> None:
+        windows = windows_of(SlidingWindowInferer((32, 32, 32), 1, 0.25), (64, 64, 64))
+        two, three = ([(3, 8, 8, 8), (18, 8, 8, 8), (6, 8, 8, 8)][:count] for count in (2, 3))
+        more = bytes_of_sums(windows, three, 1) - bytes_of_sums(windows, two, 1)
+        assert more == 9 * 16 * 16 * (6 + 1) * 4  # planes of a window and one, over the grid
+
+
 class TestMemory:
     TIGHT = Options(device="cpu", precision="full", memory_limit=64 << 20)
 
@@ -169,6 +251,28 @@ class TestMemory:
         with pytest.raises(MemoryLimitError, match="needs"):
             run(folder, straight((40, 40, 40)), self.TIGHT)
 
+    @pytest.mark.parametrize("call", [run, plan])
+    def test_an_image_too_large_to_prepare_is_refused_before_it_is(self, tmp_path: Path, call: Any) -> None:
+        image = as_image(smooth((44, 44, 44)), affine("LPS", (8.0, 8.0, 10.0)))  # 173³ voxels of the model's
+        stages: list[str] = []
+        with pytest.raises(MemoryLimitError, match=r"needs 83 MB .* region of about 90 %"):
+            call(write_detector(tmp_path / "bundle"), image, self.TIGHT, lambda now: stages.append(now.stage))
+        assert not image.pending_operations, "what was told of its size leaves no trace"
+        assert "Loading the model" in stages and "Preprocessing" not in stages
+
+    def test_the_image_is_part_of_the_plan(self, tmp_path: Path) -> None:
+        folder = write_detector(tmp_path / "bundle", settings={"force_sliding_window": True})
+        need = plan(folder, straight((50, 44, 61)), FULL).need
+        assert (need.image, need.preparing) == (4 * 56 * 48 * 64, 4 * 4 * 50 * 44 * 61)
+        thin = plan(folder, straight((50, 44, 20)), FULL).need
+        assert thin.image == 4 * 56 * 48 * (24 + 32), "with its copy that windows pad"
+
+    def test_the_image_stays_on_the_host_of_a_gpu(self) -> None:
+        gpu = Way(torch.device("cuda"), torch.device("cuda"), 1, torch.float32)
+        need = Need(100, 10, 1, cells=0, image=1000, preparing=0)
+        assert (need.on_device(gpu), need.on_host(gpu)) == (110, 1001)
+        assert replace(need, preparing=5000).on_host(gpu) == 5000
+
 
 class TestOnTheWay:
     def test_each_window_is_told_and_a_cancel_is_heard(self, tmp_path: Path) -> None:
@@ -191,8 +295,27 @@ class TestBadInput:
         loose = "$@detector.set_box_selector_parameters(0.0, 100000, 0.9999, 100000)"
         folder = write_detector(tmp_path / "bundle", settings={"detector_ops": [loose]})
         found = run(folder, straight((50, 44, 61)), FULL)
-        assert len(found.boxes) == 1000
-        assert "Only the 1000 boxes with the highest scores were kept." in found.provenance.notes
+        assert len(found.boxes) == 1000 > len(found.findings)
+        assert not any("were kept" in note for note in found.provenance.notes), "no finding is missing"
+        metadata = json.loads((folder / "configs" / "metadata.json").read_text()) | {"score_threshold": 0.1}
+        (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
+        found = run(folder, straight((50, 44, 61)), FULL)
+        assert len(found.boxes) == len(found.findings) == 1000
+        assert "Only the 1000 boxes with the highest scores were kept; more reach 0.1." in found.provenance.notes
+
+    def test_as_many_boxes_as_are_kept_are_not_called_capped(self, tmp_path: Path) -> None:
+        image, least = straight((50, 44, 61)), 0.35
+        strict = f"$@detector.set_box_selector_parameters({least}, 200, 0.22, {{}})"
+        count = len(run(self.with_selector(tmp_path / "all", strict.format(1000)), image, FULL).boxes)
+        assert count > 3
+        for most in (count, count - 1):
+            found = run(self.with_selector(tmp_path / str(most), strict.format(most)), image, FULL)
+            assert len(found.boxes) == most
+            assert any("were kept" in note for note in found.provenance.notes) == (most < count)
+
+    @staticmethod
+    def with_selector(folder: Path, selector: str) -> Path:
+        return write_detector(folder, settings={"detector_ops": [selector]})
 
     def test_candidates_beyond_what_is_kept_of_a_level_are_told(self, tmp_path: Path) -> None:
         image, fine = straight((64, 64, 64)), 3 * 16**3  # three anchors a place of the finer level
@@ -217,7 +340,7 @@ class TestBadInput:
         start, end = text.index('"base_anchor_shapes"'), text.index('"backbone"')
         mended = text[:start] + f'"base_anchor_shapes": {shapes} }}, ' + text[end:]
         (folder / "configs" / "inference.json").write_text(mended)
-        with pytest.raises(BundleError, match="anchor"):
+        with pytest.raises(BundleError, match="has no anchors; give its generator a shape"):
             run(folder, straight((40, 40, 40)), FULL)
 
     def test_anchors_for_other_levels_are_told(self, tmp_path: Path) -> None:
@@ -230,17 +353,36 @@ class TestBadInput:
         with pytest.raises(BundleError, match="2 levels"):
             run(folder, straight((40, 40, 40)), FULL)
 
-    def test_two_slices_are_run(self, tmp_path: Path) -> None:
-        found = run(write_detector(tmp_path / "bundle"), straight((60, 60, 2)), FULL)
-        assert found.shape == (60, 60, 2)
+    @pytest.mark.parametrize("shape", [(60, 60, 2), (160, 160, 2), (2, 60, 60), (60, 60, 3)])
+    def test_few_slices_are_run_with_a_note(self, tmp_path: Path, shape: tuple[int, ...]) -> None:
+        found = run(write_detector(tmp_path / "bundle"), straight(shape), FULL)
+        assert found.shape == shape
+        note = f"There are only {min(shape)} slices, too few to find anything reliably."
+        assert note in found.provenance.notes
 
-    def test_thick_slices_are_run_with_a_note(self, tmp_path: Path) -> None:
-        image = as_image(smooth((60, 60, 12)), affine("LPS", (2.0, 2.0, 12.5)))
+    def test_a_scan_thinner_than_any_stride_is_refused(self, tmp_path: Path) -> None:
+        folder = write_detector(tmp_path / "bundle", settings={"size_divisible": [2, 2, 2]})
+        with pytest.raises(InputError, match="The scan is too small for this detector"):
+            run(folder, straight((160, 160, 2)), FULL)
+
+    def test_a_scan_of_few_voxels_is_run_though_they_are_normalised(self, tmp_path: Path) -> None:
+        image = as_image(smooth((12, 12, 12)), affine("LPS", (0.5, 0.5, 0.5)))
         found = run(write_detector(tmp_path / "bundle"), image, FULL)
-        assert (
-            "The scan's voxels are 5 times as thick as the model's; what is small may be missed."
-            in found.provenance.notes
-        )
+        assert found.shape == (12, 12, 12)
+        assert any("thinner than the smallest box" in note for note in found.provenance.notes)
+
+    @pytest.mark.parametrize(("thickness", "told"), [(12.5, "5"), (10.0, "4"), (9.0, "")])
+    def test_thick_slices_are_run_with_a_note(self, tmp_path: Path, thickness: float, told: str) -> None:
+        image = as_image(smooth((60, 60, 12)), affine("LPS", (2.0, 2.0, thickness), rotation=(10.0, 0.0, 0.0)))
+        notes = [
+            note for note in run(write_detector(tmp_path / "bundle"), image, FULL).provenance.notes if "thick" in note
+        ]
+        wanted = f"The scan's voxels are {told} times as thick as the model's; what is small may be missed."
+        assert notes == ([wanted] if told else [])
+
+    def test_an_ordinary_scan_has_no_note_of_its_size(self, tmp_path: Path) -> None:
+        notes = run(write_detector(tmp_path / "bundle"), straight((40, 40, 8)), FULL).provenance.notes
+        assert not any("reliably" in note or "thick" in note for note in notes)
 
     def test_a_picture_for_a_detector_of_volumes_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="two-dimensional"):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import sys
 import unittest
@@ -21,6 +22,8 @@ from DeepImagingLib import scene
 from DeepImagingLib.bundles import user_model_folder
 from DeepImagingLib.errors import InputError
 from DeepImagingLib.phantoms import lung_nodules
+from DeepImagingLib.results import Segment, Segmentation
+from Testing.boxes import provenance
 from Testing.bundles.make_bundles import write_spleen_like
 from Testing.bundles.make_detectors import RADIUS, ball, write_brightness_detector
 from Testing.grids import affine
@@ -109,6 +112,62 @@ def test_a_ball_is_found_shown_judged_and_removed(panel, volume):
     assert scene.findings(table)[0].review is scene.Review.ACCEPTED
     click(panel.result.ui.removeButton)
     assert nodes() == before and panel.ui.resultCollapsibleButton.collapsed
+
+
+def test_coloured_pictures_can_be_chosen(panel):
+    photo = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "photo")
+    slicer.util.updateVolumeFromArray(photo, np.random.default_rng(0).integers(0, 255, (1, 40, 30, 3), np.uint8))
+    process_events_until(lambda: True)
+    panel.ui.inputSelector.setCurrentNode(photo)
+    assert panel.ui.inputSelector.currentNode() is photo
+    assert "two-dimensional" in panel.ui.applyButton.toolTip
+    panel.exit()
+    panel.enter()
+    assert panel.ui.inputSelector.currentNode() is photo is panel.logic.getParameterNode().inputVolume
+
+
+def test_a_model_of_coloured_pictures_asks_for_one_picture(panel, models):
+    folder = write_brightness_detector(models / "polyps")
+    metadata = json.loads((folder / "configs" / "metadata.json").read_text())
+    metadata["network_data_format"]["inputs"]["image"]["channel_def"] = {"0": "R", "1": "G", "2": "B"}
+    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    panel.enter()
+    panel.logic.getParameterNode().model = "polyps"
+    assert list(panel.inputs.volumes()) == ["image"]
+
+
+def test_boxes_of_findings_are_no_regions_to_choose(panel, volume):
+    region = slicer.mrmlScene.AddNewNodeByClass(ROI, "region")
+    click(panel.ui.applyButton)
+    wait_until_idle()
+    process_events_until(lambda: True)
+    (table,) = slicer.util.getNodesByClass(TABLE)
+    copy = slicer.mrmlScene.AddNewNodeByClass(ROI)
+    copy.Copy(scene.findings(table)[0].node)
+    process_events_until(lambda: True)
+    listed = [panel.ui.regionSelector.nodeFromIndex(n) for n in range(panel.ui.regionSelector.nodeCount())]
+    assert len(slicer.util.getNodesByClass(ROI)) > 2 and listed == [region, copy]
+    panel.exit()
+    panel.enter()
+    assert panel.ui.regionSelector.nodeCount() == 2
+
+
+def test_places_are_told_by_what_another_model_made_of_the_scan(panel, volume):
+    layers = np.ones((1, *SHAPE), np.uint8)
+    liver = Segment("liver", "liver", 0, 1, (1.0, 0.0, 0.0))
+    scene.show(Segmentation(layers, GRID, (liver,), True, provenance("organs")), volume)
+    click(panel.ui.applyButton)
+    wait_until_idle()
+    (table,) = slicer.util.getNodesByClass(TABLE)
+    assert scene.findings(table)[0].place == "liver"
+
+
+def test_the_slider_of_a_second_result_hides_all_that_is_seen(panel, volume):
+    for _ in range(2):
+        click(panel.ui.applyButton)
+        wait_until_idle()
+    panel.result.ui.thresholdSlider.value = 1.0
+    assert not any(box.GetDisplayNode().GetVisibility() for box in slicer.util.getNodesByClass(ROI))
 
 
 def test_a_second_run_keeps_the_first_and_a_cancelled_one_leaves_nothing(panel, volume):

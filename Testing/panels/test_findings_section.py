@@ -121,6 +121,33 @@ class TestList:
         assert column(section, 4) == ["✓", "", ""]
         assert section.ui.thresholdSlider.value == 0.05
 
+    def test_a_finding_that_a_user_deletes_is_gone_from_all_lists(self, section, table, mrml_scene):
+        mrml_scene.RemoveNode(scene.findings(table)[0].node)
+        settle()
+        assert column(section, 0) == ["2"] and table.GetNumberOfRows() == 1
+        click(section.ui.copyButton)
+        lines = qt.QApplication.clipboard().text().splitlines()
+        assert len(lines) == 2 and lines[1].startswith("2\t")
+
+    def test_a_box_that_lost_its_display_node_is_still_listed(self, section, table, mrml_scene):
+        first = scene.findings(table)[0].node
+        mrml_scene.RemoveNode(first.GetDisplayNode())
+        settle()
+        section.ui.thresholdSlider.value = 0.7
+        assert column(section, 0) == ["1"] and first.GetDisplayNode().GetVisibility()
+
+    def test_boxes_that_are_moved_with_their_scan_are_listed_where_they_are(self, section, table):
+        transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        for finding in scene.findings(table):
+            finding.node.SetAndObserveTransformNodeID(transform.GetID())
+        settle()
+        before = table.GetTable().GetColumnByName("Center R (mm)").GetValue(0)
+        moved = affine("RAS", (1.0, 1.0, 1.0), (100.0, 0.0, 0.0))
+        transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(moved))
+        settle()
+        assert table.GetTable().GetColumnByName("Center R (mm)").GetValue(0) == pytest.approx(before + 100)
+        assert f"{before + 100:.1f}," in section.ui.findingsView.model().index(0, 1).data(qt.Qt.ToolTipRole)
+
     def test_nothing_found_is_said(self, section, mrml_scene):
         (volume,) = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
         section.setNode(scene.show_findings(detections([], GRID, SHAPE), volume))
@@ -153,6 +180,37 @@ class TestGoing:
         assert is_at(table, 1) and not section.ui.nextButton.enabled
         click(section.ui.previousButton)
         assert is_at(table, 0)
+
+    def test_a_finding_that_is_hidden_keeps_its_place(self, section, table):
+        section.ui.thresholdSlider.value = 0.1
+        click_row(section, 1)
+        section.ui.thresholdSlider.value = 0.7
+        assert not section.ui.nextButton.enabled and not section.ui.acceptButton.enabled
+        click(section.ui.previousButton)
+        assert is_at(table, 0)
+        click_row(section, 0)
+        section.ui.thresholdSlider.value = 0.95
+        assert not section.ui.nextButton.enabled and not section.ui.previousButton.enabled
+        section.ui.thresholdSlider.value = 0.1
+        assert section.ui.findingsView.currentIndex().row() == 0
+        click(section.ui.nextButton)
+        assert is_at(table, 1)
+
+    def test_the_way_goes_on_behind_a_finding_that_was_deleted(self, section, table, mrml_scene):
+        section.ui.thresholdSlider.value = 0.1
+        click_row(section, 1)
+        mrml_scene.RemoveNode(scene.findings(table)[1].node)
+        settle()
+        click(section.ui.nextButton)
+        assert is_at(table, 1) and column(section, 0) == ["1", "3"]
+
+    def test_another_result_begins_with_its_first_finding(self, section, table):
+        click_row(section, 1)
+        (volume,) = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        section.setNode(scene.show_findings(detections(BOXES, GRID, SHAPE), volume))
+        assert not section.ui.previousButton.enabled
+        click(section.ui.nextButton)
+        assert section.ui.findingsView.currentIndex().row() == 0
 
     def test_keys_do_what_the_buttons_do(self, section, table):
         press(section, "N")
@@ -241,3 +299,22 @@ class TestOut:
         assert [one["score"] for one in found["below_threshold"]] == [0.2]
         rows = list(csv.DictReader(self.save(section, tmp_path / "f.csv", ".csv").read_text().splitlines()))
         assert "accepted" in rows[0].values()
+
+    @pytest.mark.parametrize("slider", [0.1, 0.95])
+    def test_what_is_a_finding_does_not_depend_on_the_slider(self, section, table, tmp_path, slider):
+        scene.set_review(table, scene.findings(table)[2].node, Review.ACCEPTED)
+        section.ui.thresholdSlider.value = slider
+        told = json.loads(self.save(section, tmp_path / "f.json", ".json").read_text())
+        assert [one["score"] for one in told["findings"]] == [0.9, 0.6]
+        assert [(one["score"], one["review"]) for one in told["below_threshold"]] == [(0.2, "accepted")]
+        assert (told["threshold"], told["shown_from"]) == (0.5, slider)
+        rows = list(csv.DictReader(self.save(section, tmp_path / "f.csv", ".csv").read_text().splitlines()))
+        assert [row["finding"] for row in rows] == ["1", "1", "0"]
+
+    def test_what_is_left_keeps_its_rank_and_the_file_says_how_many_there_were(self, section, table, tmp_path):
+        slicer.mrmlScene.RemoveNode(scene.findings(table)[0].node)
+        settle()
+        told = json.loads(self.save(section, tmp_path / "f.json", ".json").read_text())
+        assert (told["findings"][0]["rank"], told["kept"], told["found"]) == (2, 2, 3)
+        rows = list(csv.DictReader(self.save(section, tmp_path / "f.csv", ".csv").read_text().splitlines()))
+        assert [(row["rank"], row["boxes_found"]) for row in rows] == [("2", "3"), ("3", "3")]

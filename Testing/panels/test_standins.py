@@ -397,6 +397,13 @@ def volume(name: str, className: str = "vtkMRMLScalarVolumeNode") -> Any:
 
 
 class TestNodeSelector:
+    def test_leaves_out_nodes_that_are_hidden_by_their_ids(self, selector: Any) -> None:
+        first, second = volume("first"), volume("second")
+        selector.sortFilterProxyModel().hiddenNodeIDs = [first.GetID()]
+        assert [selector.nodeFromIndex(n) for n in range(selector.nodeCount())] == [second]
+        selector.sortFilterProxyModel().hiddenNodeIDs = []
+        assert selector.nodeCount() == 2
+
     def test_lists_the_nodes_of_its_types(self, selector: Any) -> None:
         ct, _, labels = volume("CT"), volume("model", "vtkMRMLModelNode"), volume("l", "vtkMRMLLabelMapVolumeNode")
         assert [selector.nodeFromIndex(i) for i in range(selector.nodeCount())] == [ct, labels]

@@ -9,7 +9,7 @@ import pytest
 
 from DeepImagingLib import scene
 from DeepImagingLib.errors import InputError
-from DeepImagingLib.results import Detections
+from DeepImagingLib.results import Detections, Segment, Segmentation
 from DeepImagingLib.scene import detections as under_test
 from Testing.boxes import detection, detections, provenance
 from Testing.grids import AXIS_CODES, affine
@@ -172,6 +172,107 @@ class TestTable:
         assert second.place.startswith("right lung"), "it is beside it, and nowhere else"
         assert column(table, "Place")[0] == first.place
 
+    def test_tells_places_by_what_a_model_made_of_the_volume(self, volume, result) -> None:
+        assert scene.anatomy_of(volume) is None
+        made = scene.show(_lungs(volume), volume)
+        assert scene.anatomy_of(volume) is made
+        table = scene.show_findings(result, volume, anatomy=scene.anatomy_of(volume))
+        assert scene.findings(table)[0].place == "right lung, middle third"
+
+    def test_tells_places_by_the_newest_segmentation_that_can_tell_any(self, mrml, volume) -> None:
+        scene.show(_lungs(volume), volume)
+        newest = scene.show(_lungs(volume), volume)
+        empty = mrml.AddNewNodeByClass("vtkMRMLSegmentationNode", "begun")
+        empty.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+        bent = scene.show(_lungs(volume), volume)
+        _bend(bent)
+        assert scene.anatomy_of(volume) is newest
+
+    def test_says_why_there_are_no_places_under_a_non_linear_transform(self, volume, result) -> None:
+        anatomy = scene.show(_lungs(volume), volume)
+        _bend(anatomy)
+        table = scene.show_findings(result, volume, anatomy=scene.anatomy_of(volume))
+        assert [finding.place for finding in scene.findings(table)] == ["", "", ""]
+        assert "non-linear" in table.GetDescription()
+
+    def test_follows_what_a_user_deletes(self, mrml, table) -> None:
+        mrml.RemoveNode(scene.findings(table)[0].node)
+        scene.relist(table)
+        assert column(table, "Rank") == [2]
+
+    def test_is_left_alone_where_nothing_changed(self, table) -> None:
+        before = table.GetTable()
+        scene.relist(table)
+        assert table.GetTable() is before
+
+
+def _lungs(volume) -> Segmentation:
+    layers = np.zeros((1, *SHAPE), np.uint8)
+    layers[0, :8] = 1  # the lower i, in this grid the patient's right
+    grid = np.array([[_matrix(volume).GetElement(row, column) for column in range(4)] for row in range(4)])
+    segment = Segment("lung_right", "lung_right", 0, 1, (1.0, 0.0, 0.0))
+    return Segmentation(layers, grid, (segment,), True, provenance("organs"))
+
+
+def _bend(node) -> None:
+    """Put a node under a transform that Slicer can't tell from a non-linear one."""
+    import slicer
+    import vtk
+
+    grid = vtk.vtkImageData()
+    grid.SetDimensions(2, 2, 2)
+    grid.AllocateScalars(vtk.VTK_DOUBLE, 3)
+    grid.GetPointData().GetScalars().Fill(0.0)
+    displacement = slicer.vtkOrientedGridTransform()
+    displacement.SetDisplacementGridData(grid)
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLGridTransformNode")
+    transform.SetAndObserveTransformToParent(displacement)
+    node.SetAndObserveTransformNodeID(transform.GetID())
+
+
+class TestMoved:
+    """What the transform above a scan and its findings does to them after the run."""
+
+    @pytest.fixture(params=["RAS", "LPS", "PSR", "LAI"])
+    def moved(self, mrml, request):
+        """A table whose parent transform was moved, and where the voxels are since."""
+        grid = affine(request.param, (0.7, 1.0, 2.5), (10, -20, 30))
+        volume = add_volume(np.zeros(SHAPE, np.int16), grid)
+        transform = set_parent(volume, TURN)
+        table = scene.show_findings(detections(BOXES, TURN @ grid, SHAPE), volume)
+        now = affine("RAS", (1.0, 1.0, 1.0), (100.0, 7.0, -3.0), (40.0, 10.0, -20.0))
+        _set_matrix(transform, now)
+        return table, now @ grid
+
+    def test_findings_are_where_their_nodes_are(self, moved) -> None:
+        table, voxels = moved
+        for finding, (index_box, score) in zip(scene.findings(table), BOXES, strict=True):
+            expected = detection(index_box, voxels, score)
+            assert finding.detection.center == pytest.approx(expected.center)
+            assert finding.detection.size == pytest.approx(expected.size)
+            np.testing.assert_allclose(finding.detection.axes, expected.axes, atol=1e-9)
+
+    def test_detections_keep_boxes_and_voxels_together(self, moved) -> None:
+        table, voxels = moved
+        np.testing.assert_allclose(scene.detections_of(table).affine, voxels, atol=1e-6)
+
+    def test_the_table_follows(self, moved) -> None:
+        table, _ = moved
+        scene.relist(table)
+        assert column(table, "Center R (mm)")[0] == pytest.approx(scene.findings(table)[0].node.GetCenterWorld()[0])
+
+    def test_a_box_that_was_moved_alone_leaves_the_voxels_where_they_are(self, volume, table, result) -> None:
+        set_parent(scene.findings(table)[0].node, TURN)
+        back = scene.detections_of(table)
+        assert back.boxes[0].center != result.boxes[0].center and back.boxes[1:] == result.boxes[1:]
+        np.testing.assert_array_equal(back.affine, result.affine)
+
+
+def _set_matrix(transform, matrix: np.ndarray) -> None:
+    import slicer
+
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+
 
 class TestReview:
     def test_is_kept_in_the_nodes_and_seen(self, table) -> None:
@@ -202,7 +303,8 @@ class TestReview:
             np.testing.assert_allclose(corners_of(finding.node), corners, atol=1e-3)
         back = scene.detections_of(table)
         assert (back.boxes, back.labels, back.shape) == (result.boxes, result.labels, result.shape)
-        assert back.threshold == 0.1 and back.provenance.bundle == "tiny_detection"
+        assert back.threshold == 0.5 and scene.threshold_of(table) == 0.1
+        assert back.provenance.bundle == "tiny_detection"
         np.testing.assert_allclose(back.affine, result.affine)
         scene.remove(table)
         assert not slicer.util.getNodesByClass(ROI)
@@ -250,6 +352,33 @@ class TestScene:
         }
         assert [hierarchy.GetItemName(parent) for parent in parents] == ["tiny_detection"]
 
+    def test_boxes_of_an_earlier_result_of_the_scan_are_hidden(self, mrml, volume, result, table) -> None:
+        other = add_volume(np.zeros(SHAPE, np.int16), result.affine, "another scan")
+        elsewhere = scene.show_findings(result, other)
+        again = scene.show_findings(result, volume)
+        assert [_seen(one) for one in (table, elsewhere, again)] == [0, 2, 2]
+
+    def test_a_box_that_lost_its_display_node_gets_another(self, mrml, table) -> None:
+        scene.set_review(table, scene.findings(table)[1].node, scene.Review.REJECTED)
+        for finding in scene.findings(table):
+            mrml.RemoveNode(finding.node.GetDisplayNode())
+        scene.relist(table)
+        assert _seen(table) == 2
+        display = scene.findings(table)[1].node.GetDisplayNode()
+        assert len(set(display.GetSelectedColor())) == 1 and not display.GetFillVisibility()
+
+    @pytest.mark.parametrize("change", ["slider", "review", "boxes"])
+    def test_a_lost_display_node_breaks_nothing(self, mrml, table, tmp_path, change: str) -> None:
+        first = scene.findings(table)[0].node
+        mrml.RemoveNode(first.GetDisplayNode())
+        if change == "slider":
+            scene.set_threshold(table, 0.3)
+        elif change == "review":
+            scene.set_review(table, first, scene.Review.ACCEPTED)
+        else:
+            scene.write_markups(table, tmp_path / "f.mrk.json")
+        assert first.GetDisplayNode() is not None and first.GetDisplayNode().GetVisibility()
+
     def test_findings_that_a_user_deletes_are_gone(self, mrml, table) -> None:
         mrml.RemoveNode(scene.findings(table)[0].node)
         scene.set_threshold(table, 0.5)
@@ -272,6 +401,11 @@ class TestScene:
         with pytest.raises(InputError, match="moved"):
             scene.show_findings(result, volume)
         assert nodes_in(mrml) == before
+
+
+def _seen(table) -> int:
+    """Return how many boxes of a result the views show."""
+    return sum(bool(finding.node.GetDisplayNode().GetVisibility()) for finding in scene.findings(table))
 
 
 def _array(volume) -> np.ndarray:

@@ -79,8 +79,8 @@ def _case(stored: Mapping[str, Any]) -> Case:
     )
 
 
-def _box(center: Sequence[float], size: Sequence[float], label: str, score: float | None) -> Reference:
-    return Reference((center[0], center[1], center[2]), (size[0], size[1], size[2]), label, score)
+def _box(center: Sequence[float], size: Sequence[float], label: str, **told: Any) -> Reference:
+    return Reference((center[0], center[1], center[2]), (size[0], size[1], size[2]), label, **told)
 
 
 class Cases(TorchDataset[Item]):

@@ -56,6 +56,25 @@ def _stored(name: str, kind: Any, default: Any) -> Any:
     return QtCore.Property(kind, lambda self: self._values.get(name, default), put), put
 
 
+class _Filter(QtCore.QObject):
+    """What a node selector leaves out: of qMRMLSortFilterProxyModel, the nodes that are hidden by their IDs."""
+
+    def __init__(self, selector: Any) -> None:
+        super().__init__(selector)
+        self._hidden: tuple[str, ...] = ()
+
+    @property
+    def hiddenNodeIDs(self) -> tuple[str, ...]:
+        """IDs of the nodes that are not listed."""
+        return self._hidden
+
+    @hiddenNodeIDs.setter
+    def hiddenNodeIDs(self, ids: Any) -> None:
+        if tuple(ids) != self._hidden:
+            self._hidden = tuple(ids)
+            self.parent()._refresh()
+
+
 @strict
 class qMRMLNodeComboBox(qt.QWidget):
     """A combo box of the scene's nodes of some types. Not here: the actions below the nodes (rename, delete …)."""
@@ -65,6 +84,7 @@ class qMRMLNodeComboBox(qt.QWidget):
     nodeAdded = QtCore.Signal(object)
     nodeAddedByUser = QtCore.Signal(object)
     _combo: Any = None
+    _filter: Any = None
     _scene: Any = None
     _values: Any = None
     _nodes: Any = ()
@@ -75,6 +95,7 @@ class qMRMLNodeComboBox(qt.QWidget):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._values = {}
+        self._filter = _Filter(self)
         self._combo = ctkComboBox()
         layout = qt.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -103,6 +124,10 @@ class qMRMLNodeComboBox(qt.QWidget):
         self._refresh()
 
     nodeTypes = QtCore.Property("QStringList", _getNodeTypes, setNodeTypes)
+
+    def sortFilterProxyModel(self) -> _Filter:
+        """Return what decides which nodes are listed."""
+        return self._filter
 
     def mrmlScene(self) -> Any:
         """Return the scene, or None."""
@@ -207,6 +232,8 @@ class qMRMLNodeComboBox(qt.QWidget):
 
     def _shows(self, node: Any) -> bool:
         if node.GetHideFromEditors() and not self.showHidden:
+            return False
+        if node.GetID() in self._filter.hiddenNodeIDs:
             return False
         matches = node.IsA if self.showChildNodeTypes else node.GetClassName().__eq__
         return any(matches(name) for name in self.nodeTypes)
