@@ -66,7 +66,6 @@ class Bundle:
         value_range: Of the network's input, where the metadata tells.
         weights: The weights file.
         folds: Files of further weights for the same network, whose answers are averaged with the first's.
-        tuned: File of some weights of a fine-tuning, which take the place of those in `weights`.
         trusted: True where the user let this very content run unjudged.
         exclusive: True where the post-processing gives each voxel one label (an argmax), False where labels may
             overlap (a threshold), None where that can't be told.
@@ -98,7 +97,6 @@ class Bundle:
     value_range: tuple[float, float] | None
     weights: Path
     folds: tuple[Path, ...] = ()
-    tuned: Path | None = None
     trusted: bool = False
     exclusive: bool | None = None
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -149,8 +147,6 @@ class Bundle:
         networks = [pipeline.network, *(deepcopy(pipeline.network) for _ in self.folds)]
         for network, path in zip(networks, (self.weights, *self.folds), strict=True):
             load_into(network, path, device, trusted=self.trusted)
-            if self.tuned:
-                load_into(network, self.tuned, device, trusted=self.trusted, some=True)
             network.to(device).eval()
         return replace(pipeline, network=_merged(networks)) if self.folds else pipeline
 
@@ -160,7 +156,7 @@ class Bundle:
         if self.loaded != (content if self.trusted else settings_fingerprint(self.path)):
             raise TrustError(f"The content of the bundle {self.name} changed since it was loaded; load it again.")
         covered = {path.resolve() for path in content_files(self.path)}
-        for path in (self.weights, *self.folds, *filter(None, [self.tuned])):
+        for path in (self.weights, *self.folds):
             if path not in covered:
                 raise TrustError(f"{path.name} is no file that the bundle's SHA-256 covers; move it into `models`.")
         self.__dict__["sha256"] = content
@@ -287,11 +283,8 @@ def _described(root: Path, metadata: dict[str, Any], source: Source, trusted: bo
     invert_labels_by_nearest(reader.steps("postprocessing"), channels_out, closure.note)
     config = {**source.config, **closure.config} if trusted else closure.config
     folds = tuple(weights_file(root, name) for name in told.folds(metadata))
-    tuned = told.tuned(metadata)
     if folds and detector:
         raise BundleError(f"{root.name} names folds, but boxes can't be averaged; remove them.")
-    if folds and tuned:
-        raise BundleError(f"{root.name} names folds and tuned weights, which are of one set alone; remove either.")
     if folds:
         closure.note(f"The answers of {len(folds) + 1} sets of weights are averaged, where stock MONAI runs one.")
     labels, exclusive = told.labels(metadata, PRED_KEY), reader.exclusive(PRED_KEY)
@@ -315,7 +308,6 @@ def _described(root: Path, metadata: dict[str, Any], source: Source, trusted: bo
         value_range=told.value_range(metadata),
         weights=_weights(root, loader, reader, config if trusted else None),
         folds=folds,
-        tuned=weights_file(root, tuned) if tuned else None,
         trusted=trusted,
         exclusive=exclusive,
         groups=groups,

@@ -19,7 +19,7 @@ _BY_TYPE = {"object": "detection", "tuples": "landmarks"}
 
 
 DEFAULT_THRESHOLD = 0.5
-OF_WEIGHTS = ("hidden", "calibration", "thresholds", "converted_from", "eval_metrics", "training", "tuned")
+OF_WEIGHTS = ("hidden", "calibration", "thresholds", "converted_from", "eval_metrics", "training")
 """Keys that tell what was found of the very weights, and nothing of others."""
 LIKENESS = "likeness"
 """Key of a classifier's metadata: {"label": the network's last one, "least": 0 to 1}. No key of MONAI's.
@@ -163,12 +163,3 @@ def folds(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     """
     listed = metadata.get("folds")
     return tuple(name for name in listed if isinstance(name, str)) if isinstance(listed, list) else ()
-
-
-def tuned(metadata: Mapping[str, Any]) -> str | None:
-    """Return `tuned`: a file of a few weights that take the place of those the config loads first, from a fine-tuning.
-
-    No key of MONAI's: the bundle's own `initialize` loads it for stock MONAI.
-    """
-    named = metadata.get("tuned")
-    return named if isinstance(named, str) else None

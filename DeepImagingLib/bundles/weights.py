@@ -42,13 +42,11 @@ def weights_file(root: Path, asked: str | None) -> Path:
     return resolved
 
 
-def load_into(
-    network: torch.nn.Module, path: Path, device: torch.device, *, trusted: bool = False, some: bool = False
-) -> None:
+def load_into(network: torch.nn.Module, path: Path, device: torch.device, *, trusted: bool = False) -> None:
     """Load the state dict in `path` into `network`; every name and shape has to fit.
 
     Half-precision weights are cast to the network's own precision. A pickle that holds more than tensors is
-    only unpickled where the bundle is trusted. With `some`, the file may hold a part of the weights.
+    only unpickled where the bundle is trusted.
 
     Raises:
         BundleError: The file is damaged or TorchScript, or doesn't fit the network.
@@ -60,8 +58,8 @@ def load_into(
             f"{name} is a TorchScript program, which may hold code, and isn't run; save the state_dict there."
         )
     state = _state_dict(_read(path, name, device, trusted), name)
-    _check_fit(network, state, name, some)
-    network.load_state_dict(state, strict=not some)
+    _check_fit(network, state, name)
+    network.load_state_dict(state, strict=True)
 
 
 def read_weights(path: Path, *, trusted: bool = False) -> dict[str, torch.Tensor]:
@@ -144,10 +142,10 @@ def _without_prefix(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {key.removeprefix("module."): value for key, value in state.items()} if prefixed else state
 
 
-def _check_fit(network: torch.nn.Module, state: Mapping[str, torch.Tensor], name: str, some: bool) -> None:
+def _check_fit(network: torch.nn.Module, state: Mapping[str, torch.Tensor], name: str) -> None:
     expected = network.state_dict()
     faults = {
-        "missing": [key for key in expected if key not in state and not some],
+        "missing": [key for key in expected if key not in state],
         "unexpected": [key for key in state if key not in expected],
         "of another shape": [k for k in state if k in expected and state[k].shape != expected[k].shape],
     }

@@ -8,7 +8,6 @@ same file.
 from DeepImagingLib.training.bodies import Bodies
 from DeepImagingLib.training.box_patches import BoxRowsd, RandBoxPatchd
 from DeepImagingLib.training.cases.stored import Cases
-from DeepImagingLib.training.chosen import chosen_weights
 from DeepImagingLib.training.classifying import measure_classifier
 from DeepImagingLib.training.detecting import DetectorLoss, GrowingHardness, measure_detector
 from DeepImagingLib.training.draws import Shuffled
@@ -55,7 +54,6 @@ __all__ = [
     "Shuffled",
     "TorchvisionWeights",
     "Trainer",
-    "chosen_weights",
     "load_recipe",
     "measure_classifier",
     "measure_detector",

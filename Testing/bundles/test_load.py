@@ -468,32 +468,6 @@ class TestFolds:
             load_bundle(change_metadata(bundle, folds=["../other.pt"]))
 
 
-class TestTuned:
-    """A few weights of a fine-tuning beside those of the whole network."""
-
-    @staticmethod
-    def tuned(folder: Path, weights: dict[str, torch.Tensor]) -> Path:
-        bundle = make.write_spleen_like(folder / "bundle")
-        torch.save(weights, bundle / "models" / "tuned.pt")
-        return change_metadata(bundle, tuned="models/tuned.pt")
-
-    def test_they_take_the_place_of_the_first_ones(self, tmp_path: Path) -> None:
-        plain = load_bundle(make.write_spleen_like(tmp_path / "plain")).build("cpu").network.state_dict()
-        name = next(iter(plain))
-        bundle = load_bundle(self.tuned(tmp_path, {name: torch.full_like(plain[name], 0.25).half()}))
-        for key, value in bundle.build("cpu").network.state_dict().items():
-            torch.testing.assert_close(value, torch.full_like(value, 0.25) if key == name else plain[key])
-
-    def test_those_of_another_network_are_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(BundleError, match=r"tuned\.pt don't fit .* unexpected"):
-            load_bundle(self.tuned(tmp_path, {"decoder.weight": torch.zeros(3)})).build("cpu")
-
-    def test_beside_folds_they_are_refused(self, tmp_path: Path) -> None:
-        bundle = change_metadata(self.tuned(tmp_path, {}), folds=["models/model.pt"])
-        with pytest.raises(BundleError, match="folds and tuned"):
-            load_bundle(bundle)
-
-
 class TestGroups:
     """Unions of labels, and segments that aren't shown, as the metadata lists them."""
 
