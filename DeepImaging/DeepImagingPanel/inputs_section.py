@@ -75,7 +75,8 @@ class InputsSection:
         matched = match(self._channels, [node.GetName() or "" for node in there])
         found = [there[matched[name]] if name in matched else None for name in self._channels]
         if len(self._channels) == 1:
-            found = chosen if chosen[0] or not there else [found[0] or there[-1]]
+            volumes = [node for node in there if node.GetClassName() == self._kinds[0]] or there
+            found = chosen if chosen[0] or not there else [found[0] or volumes[-1]]
         else:
             found = [(f or (c if c not in found else None)) if anew or c is None else c for f, c in zip(found, chosen)]
         for number, node in enumerate(found):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -137,16 +136,17 @@ class _Folder:
 
     def __init__(self, folder: Path, bundle: Bundle, hit: Hit) -> None:
         from DeepImagingLib.batch.find import find_studies
+        from DeepImagingLib.evaluation import Hit
         from DeepImagingLib.evaluation.references import Place, References
 
-        self._hit = hit
         self._studies = find_studies(folder, bundle)
         self._places = {s.name: Place(s.name, next(iter(s.inputs.values()))) for s in self._studies if _is_one(s)}
         self.references = References(folder, list(self._places.values()))
+        if hit is Hit.IOU and self.references.has_places_alone:
+            raise InputError(f"{self.references.table} tells no sizes to overlap with; take --hit centre.")
 
     def cases(self) -> Iterator[_Case]:
         """Yield each scan with its lesions."""
-        from DeepImagingLib.evaluation import Hit
         from DeepImagingLib.files import read
 
         for study in self._studies:
@@ -158,10 +158,7 @@ class _Folder:
             except DeepImagingError as error:
                 yield _Case(study.name, None, problem=str(error))
                 continue
-            lesions = self.references.of(self._places[study.name], image)
-            if self._hit is Hit.IOU and any(math.isnan(one.diameter) for one in lesions):
-                raise InputError(f"{self.references.table} tells no sizes to overlap with; take --hit centre.")
-            yield _Case(study.name, image, lesions)
+            yield _Case(study.name, image, self.references.of(self._places[study.name], image))
 
 
 def _is_one(study: Study) -> bool:

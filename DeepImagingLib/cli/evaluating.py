@@ -23,10 +23,12 @@ def ahead(items: Iterator[T]) -> Generator[T, None, None]:
 
 
 def shown(value: float | None) -> str:
+    """Return a figure in words."""
     return "not known" if value is None else f"{value:.3f}"
 
 
 def seeds(words: str) -> range:
+    """Return the seeds FIRST ≤ seed < LAST that words such as "5:9" name; InputError where they name none."""
     first, _, last = words.partition(":")
     if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
         raise InputError(f"{words!r} names no seeds; write FIRST:LAST, such as 1000000:1000100.")

@@ -27,6 +27,9 @@ _STACK = re.compile(r"(?P<series>\d+_\d+_\d+)_(?P<first>\d+)-\d+")
 """A volume of some of a series' slices, as the script that comes with DeepLesion names it."""
 
 
+_ENDING = re.compile(r"\.(nii\.gz|nii|nrrd|nhdr|mha|mhd|png|jpe?g|tiff?|bmp)$", re.IGNORECASE)
+
+
 @dataclass(frozen=True)
 class Place:
     """A scan of a folder, by the names under which a list may have it.
@@ -42,7 +45,12 @@ class Place:
     @property
     def stem(self) -> str:
         """What its file is called, or its folder, without an ending that images have: LUNA16's series UID."""
-        return re.sub(r"(\.nii)?\.(gz|nii|nrrd|nhdr|mha|mhd|png|jpe?g|tiff?|bmp)$", "", self.path.name)
+        return _ENDING.sub("", self.path.name)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What a list may call it: by its file, and by its folder too, as DeepLesion's slices lie."""
+        return self.stem, f"{self.path.parent.name}_{self.stem}"
 
 
 class References:
@@ -71,23 +79,34 @@ class References:
             every = read_luna16(folder / self.table)
             self._lists = {name: [one for one in some if one.label != NO_NODULE] for name, some in every.items()}
         self._keys = {place.name: self._key(place) for place in places}
-        if self._lists and not any(key in self._lists for key in self._keys.values()):
+        if places and self._lists and not any(key in self._lists for key in self._keys.values()):
             raise InputError(
                 f"{self.table} has none of the {len(places)} scans, such as {places[0].stem!r}; name their files as "
                 f"the table names them, such as {next(iter(self._lists))!r}."
             )
 
+        if self.table in LUNA16 and (twice := _twice(self._keys)):
+            raise InputError(
+                f"{' and '.join(twice)} are both called as {self.table} calls one scan; leave one of them."
+            )
+
+    @property
+    def has_places_alone(self) -> bool:
+        """Whether sizes of some lesions aren't known at all."""
+        return any(np.isnan(one.diameter) for some in self._lists.values() for one in some if one.diameter is not None)
+
     def of(self, place: Place, image: MetaTensor) -> list[Reference]:
         """Return what there is in a scan."""
         listed = self._lists.get(self._keys[place.name], ())
+        known = [one for one in listed if isinstance(one, Reference)]
         slices = [one for one in listed if isinstance(one, KeySlice)]
         if image.dim() == 3:  # a picture: the table has every slice of the series
-            slices = [one for one in slices if Place("", Path(one.file)).stem == place.stem]
-            return [one.in_picture(np.asarray(image.affine, float)) for one in slices]
+            slices = [one for one in slices if _ENDING.sub("", one.file) in place.names]
+            return [*known, *(one.in_picture(np.asarray(image.affine, float)) for one in slices)]
         stack = _STACK.fullmatch(place.stem)
         corner, first = _first_voxel(image), int(stack["first"]) if stack else 1
         placed = [one.in_volume(corner, first) for one in slices if _lies_in(one, image, first)]
-        return [*(one for one in listed if isinstance(one, Reference)), *placed]
+        return [*known, *placed]
 
     @property
     def labels(self) -> set[str]:
@@ -109,9 +128,15 @@ class References:
         """Return under which name the list has a scan."""
         if self.table is None:
             return place.name
-        stack, picture = _STACK.fullmatch(place.stem), place.stem.rpartition("_")[0]
-        names = (place.stem, place.name, stack["series"] if stack else picture)
+        stack = _STACK.fullmatch(place.stem)
+        series = [stack["series"]] if stack else [name.rpartition("_")[0] for name in place.names]
+        names = (place.stem, place.name, *series)
         return next((name for name in names if name in self._lists), place.name)
+
+
+def _twice(keys: Mapping[str, str]) -> list[str]:
+    """Return the scans that a list has under the same name."""
+    return next((same for key in keys.values() if len(same := [n for n, one in keys.items() if one == key]) > 1), [])
 
 
 def _beside(folder: Path, place: Place) -> Path:

@@ -115,12 +115,11 @@ def write_findings_csv(result: Detections, path: Path, kept: KeptBoxes | None = 
     more = list(dict.fromkeys(name for box in result.boxes for name in box.more))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(
-            ["rank", "finding", "label", "score"]
-            + [f"center_{axis}_mm" for axis in ("right", "anterior", "superior")]
-            + [f"size_{axis}_mm" for axis in "ijk"]
-            + ["volume_mL", *(f"index_{axis}{end}" for end in "01" for axis in "ijk"), "review", "boxes_found", *more]
-        )
+        columns = ["rank", "finding", "label", "score"]
+        columns += [f"center_{axis}_mm" for axis in ("right", "anterior", "superior")]
+        columns += [f"size_{axis}_mm" for axis in "ijk"]
+        columns += ["volume_mL", *(f"index_{axis}{end}" for end in "01" for axis in "ijk"), "review", "boxes_found"]
+        writer.writerow([*columns, *(f"{name} (model)" if name in columns else name for name in more)])
         for number, box in enumerate(result.boxes):
             row = _plain(box, number, kept)
             writer.writerow(

@@ -28,6 +28,9 @@ MOST_CANDIDATES = 10_000
 """Anchors kept of a level, however many a bundle asks for: what follows takes time with their square."""
 FLOAT = 4
 
+MOST_NUMBERS = 16
+"""Further numbers of an anchor; maps of more are features that the network happens to return."""
+
 
 @dataclass
 class HeadCaller(Caller):
@@ -106,7 +109,8 @@ def _on_anchors(maps: Any, scores: Sequence[torch.Tensor], anchors: int) -> list
     if len(tensors) < len(levels) or [*map(_grid_of, tensors)] != [*map(_grid_of, scores)]:
         return []
     channels = {each.shape[1] for each in tensors}
-    return tensors if len(channels) == 1 and not channels.pop() % anchors else []
+    counts = {divmod(count, anchors) for count in channels}
+    return tensors if counts <= {(count, 0) for count in range(1, MOST_NUMBERS + 1)} and len(counts) == 1 else []
 
 
 def _grid_of(maps: torch.Tensor) -> tuple[int, ...]:

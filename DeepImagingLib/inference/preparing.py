@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from monai.data import MetaTensor
     from monai.transforms import Compose
 
-COPIES = 4
-"""Of the image in its new grid, that a step holds at once: ScaleIntensityRanged has the given one and three more."""
+GREEDY, COPIES = "ScaleIntensityRange", 4
+"""A step that holds the image it is given in its new grid and three more at once."""
 
 
 def foresee_preparing(steps: Compose, images: Mapping[str, MetaTensor], room: int) -> Need:
@@ -30,9 +30,12 @@ def foresee_preparing(steps: Compose, images: Mapping[str, MetaTensor], room: in
     Raises:
         MemoryLimitError: It won't fit.
     """
+    from monai.transforms import Compose
+
     given = sum(image.numel() for image in images.values())
     prepared = sum(math.prod(shape) for shape in _shapes(steps, images))
-    need = Need(0, 0, 0, cells=0, preparing=FLOAT * max(given + prepared, COPIES * prepared))
+    is_greedy = type(steps) is Compose and any(type(step).__name__.startswith(GREEDY) for step, _ in each_step(steps))
+    need = Need(0, 0, 0, cells=0, preparing=FLOAT * max(given + prepared, COPIES * prepared if is_greedy else 0))
     plan = Plan(_on_host(), 0, need, (room, room), None)
     if not fits(plan):
         raise MemoryLimitError(refusal(plan))
@@ -45,7 +48,7 @@ def _shapes(steps: Compose, images: Mapping[str, MetaTensor]) -> list[tuple[int,
 
     current: Any = {key: image.detach() for key, image in images.items()}
     for step, _ in each_step(steps) if type(steps) is Compose else ():
-        if type(step) in (Orientationd, Spacingd, Resized):
+        if type(step) in (Orientationd, Spacingd, Resized) and set(step.keys) <= set(current):
             current = step(current, lazy=True)
     return [(len(image), *image.peek_pending_shape()) for image in current.values()]
 

@@ -16,13 +16,17 @@ ANYTHING = "85756007"
 
 
 def anatomy_of(volume_node: Any) -> Any:
-    """Return the newest segmentation node of a volume that has segments, None where there is none.
+    """Return the segmentation node of a volume with the most segments, None where none has any; of equals the newest.
 
     What a model made tells places too, though nobody has looked at it. One under a non-linear transform tells none: it
     is returned where there is no other.
     """
-    newest = [node for node in reversed(segmentations_of(volume_node)) if node.GetSegmentation().GetNumberOfSegments()]
-    return next(filter(_is_straight, newest), newest[0] if newest else None)
+    newest = [node for node in reversed(segmentations_of(volume_node)) if _segments(node)]
+    return max(newest, key=lambda node: (_is_straight(node), _segments(node)), default=None)
+
+
+def _segments(node: Any) -> int:
+    return int(node.GetSegmentation().GetNumberOfSegments())
 
 
 def _is_straight(node: Any) -> bool:

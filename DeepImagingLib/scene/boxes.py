@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from DeepImagingLib.results import Detection
 from DeepImagingLib.scene.volumes import as_array
 
 Matrix = npt.NDArray[np.float64]
-SAME_PLACE_MM = 0.01  # files of scenes round
+SAME_PLACE_MM, SAME_VOXELS = 0.01, 0.05  # files of scenes round
 
 
 def placed(box: Detection, local_from_world: Matrix) -> tuple[Matrix, Matrix]:
@@ -42,21 +42,18 @@ def standing(box: Detection, node: Any) -> Detection:
     return replace(box, center=(right, anterior, superior), size=(i, j, k), axes=axes)
 
 
-def carried(affine: Matrix, before: Sequence[Detection], now: Sequence[Detection]) -> Matrix:
-    """Return (4, 4) IJK→RAS of the boxes' voxels, carried along where all boxes were moved in the same way."""
-    if not before or all(one is other for one, other in zip(before, now, strict=True)) or not min(before[0].size):
-        return affine
-    move = _frame(now[0]) @ np.linalg.inv(_frame(before[0]))
-    expected = np.array([move @ [*box.center, 1.0] for box in before])[:, :3]
-    together = np.allclose(expected, [box.center for box in now], rtol=0, atol=SAME_PLACE_MM)
-    return np.asarray(move @ affine) if together else affine
+def index_box(box: Detection, affine: Matrix) -> Detection:
+    """Return a box with the corners (voxels of an IJK→RAS affine in mm) of what holds all of it; as told where it does.
+
+    A box that was moved by hand, or along with its scan, has others than the run told.
+    """
+    ends = _edges(box) @ (np.array(list(product((-0.5, 0.5), repeat=3))).T) + np.reshape(box.center, (3, 1))
+    voxels = np.linalg.solve(affine[:3, :3], ends - affine[:3, 3:])
+    low, high = voxels.min(axis=1), voxels.max(axis=1)
+    now = (*low.tolist(), *high.tolist())
+    same = np.allclose(now, box.index_box, rtol=0, atol=SAME_VOXELS)
+    return box if same else replace(box, index_box=now)
 
 
 def _edges(box: Detection) -> Matrix:
     return box.axes * np.asarray(box.size)
-
-
-def _frame(box: Detection) -> Matrix:
-    frame = np.eye(4)
-    frame[:3, :3], frame[:3, 3] = _edges(box), box.center
-    return frame

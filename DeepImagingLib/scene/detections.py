@@ -16,7 +16,7 @@ from DeepImagingLib.errors import InputError
 from DeepImagingLib.results import Detection, Detections, Provenance
 from DeepImagingLib.scene.anatomy import structures_of
 from DeepImagingLib.scene.batch import batch
-from DeepImagingLib.scene.boxes import carried, placed, standing
+from DeepImagingLib.scene.boxes import index_box, placed, standing
 from DeepImagingLib.scene.findings_table import fill
 from DeepImagingLib.scene.folders import file_beside
 from DeepImagingLib.scene.overlays import Overlay, add_overlays
@@ -29,7 +29,7 @@ from DeepImagingLib.scene.removal import (
     remove,
 )
 from DeepImagingLib.scene.state import check_unmoved
-from DeepImagingLib.scene.volumes import as_image_data, as_matrix, world_from_local
+from DeepImagingLib.scene.volumes import as_image_data, as_matrix, world_from_ijk, world_from_local
 from DeepImagingLib.tasks.places import Structure, place
 
 FINDING_ATTRIBUTE = "DeepImaging.Finding"
@@ -144,14 +144,14 @@ def detections_of(table: Any) -> Detections:
     The threshold is that of the run, wherever `set_threshold` has set the one for the views.
     """
     told, found = _run_of(table), findings(table)
-    boxes = tuple(finding.detection for finding in found)
+    affine = _affine(table, np.array(told["affine"]))
     provenance = table.GetAttribute(PROVENANCE_ATTRIBUTE)
     return Detections(
-        boxes=boxes,
+        boxes=tuple(index_box(finding.detection, affine) for finding in found),
         labels=tuple(told["labels"]),
         threshold=told.get("threshold", threshold_of(table)),
         shape=(told["shape"][0], told["shape"][1], told["shape"][2]),
-        affine=carried(np.array(told["affine"]), [_stored(finding.node) for finding in found], boxes),
+        affine=affine,
         provenance=Provenance(**json.loads(provenance)) if provenance else None,
     )
 
@@ -216,6 +216,15 @@ def _run_of(table: Any) -> dict[str, Any]:
     return told
 
 
+def _affine(table: Any, stored: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return IJK→RAS of the volume as it stands now; as it was in the run where it is gone, or bent since."""
+    volume = table.GetNodeReference(IMAGE_REFERENCE)
+    try:
+        return stored if volume is None else world_from_ijk(volume)
+    except InputError:
+        return stored
+
+
 def _told_by(anatomy: Any) -> tuple[list[Structure], list[str]]:
     """Return the structures by which places are told, and why there are none though there is a segmentation."""
     try:
@@ -225,13 +234,20 @@ def _told_by(anatomy: Any) -> tuple[list[Structure], list[str]]:
 
 
 def _hide_earlier(table: Any, reference: Any) -> None:
-    """Hide the boxes of other results of a volume: no slider of a panel reaches them any more."""
+    """Hide the boxes of the same model's other results of a volume: no slider of a panel reaches them any more."""
     scene = table.GetScene()
     for number in range(scene.GetNumberOfNodesByClass("vtkMRMLTableNode")):
         other = scene.GetNthNodeByClass(number, "vtkMRMLTableNode")
-        if other is not table and other.GetNodeReference(IMAGE_REFERENCE) is reference:
+        is_alike = other.GetNodeReference(IMAGE_REFERENCE) is reference and _model(other) == _model(table)
+        if other is not table and is_alike:
             for node in finding_nodes(other):
                 node.SetDisplayVisibility(False)
+
+
+def _model(table: Any) -> str:
+    """Return the name of the bundle that a result is of, "" where nobody knows."""
+    provenance = table.GetAttribute(PROVENANCE_ATTRIBUTE)
+    return str(json.loads(provenance)["bundle"]) if provenance else ""
 
 
 def _add_box(table: Any, finding: Finding, local_from_world: npt.NDArray[np.float64], reference: Any) -> Any:

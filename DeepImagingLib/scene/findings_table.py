@@ -35,7 +35,7 @@ def _columns(rows: Sequence[Row]) -> dict[str, Sequence[Any]]:
     boxes = [box for _, box, _, _ in rows]
     diameters = [patient_diameters(box) for box in boxes]
     further = dict.fromkeys(name for box in boxes for name in box.more)
-    return {
+    fixed: dict[str, Sequence[Any]] = {
         "Rank": [rank for rank, _, _, _ in rows],
         "Label": [box.label for box in boxes],
         "Score": [box.score for box in boxes],
@@ -44,7 +44,10 @@ def _columns(rows: Sequence[Row]) -> dict[str, Sequence[Any]]:
         "Volume (mL)": [box.millilitres for box in boxes],
         "Place": [place for _, _, place, _ in rows],
         "Review": [review for _, _, _, review in rows],
-        **{name: [box.more.get(name, float("nan")) for box in boxes] for name in further},
+    }
+    return fixed | {
+        f"{name} (model)" if name in fixed else name: [box.more.get(name, float("nan")) for box in boxes]
+        for name in further
     }
 
 

@@ -24,7 +24,7 @@ LESIONS = (
 
 def lesions_of(folder: Path, *names: str, image: MetaTensor = IMAGE) -> np.ndarray:
     """Return middles and lengths in the first of the files of these names."""
-    places = [Place(name.replace("/", "_").partition(".nii")[0], folder / name) for name in names]
+    places = [Place(name.replace("/", "_").partition(".nii")[0].partition(".PNG")[0], folder / name) for name in names]
     return rows_of(References(folder, places).of(places[0], image))
 
 
@@ -120,3 +120,27 @@ class TestFindings:
     def test_a_scan_of_which_nothing_is_known_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"scan\.json.*annotations\.csv"):
             lesions_of(tmp_path, "scan.nii")
+
+
+def test_findings_beside_a_picture_count(tmp_path: Path) -> None:
+    (tmp_path / "photo.json").write_text(json.dumps({"findings": [ONE]}))
+    picture = MetaTensor(torch.zeros(1, 64, 64), affine=torch.eye(4))
+    assert lesions_of(tmp_path, "photo.PNG", image=picture).tolist() == [[1, 2, 3, 4, 5, 6]]
+
+
+def test_a_scan_and_its_mask_of_one_name_are_told(tmp_path: Path) -> None:
+    (tmp_path / "annotations.csv").write_text(NODULES)
+    places = [Place(folder, tmp_path / folder / "1.2.3.mhd") for folder in ("seg-lungs", "subset0")]
+    with pytest.raises(InputError, match="seg-lungs and subset0 are both"):
+        References(tmp_path, places)
+
+
+def test_no_usable_scan_is_no_fault_of_the_table(tmp_path: Path) -> None:
+    (tmp_path / "annotations.csv").write_text(NODULES)
+    assert References(tmp_path, []).told()["entries_without_scan"] == 1
+
+
+def test_slices_of_deeplesion_lie_in_a_folder_of_their_series(tmp_path: Path) -> None:
+    (tmp_path / "DL_info.csv").write_text(LESIONS)
+    picture = MetaTensor(torch.zeros(1, 64, 64), affine=torch.eye(4))
+    assert len(lesions_of(tmp_path, "000001_01_01/004.png", image=picture)) == 1

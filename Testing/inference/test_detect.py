@@ -175,6 +175,14 @@ class TestWhereTheyAre:
             run(write_detector(tmp_path / "bundle"), straight((24, 24, 24)), Options(probabilities=("liver",)))
 
 
+def test_an_image_may_be_made_of_others_on_the_way(tmp_path: Path) -> None:
+    first, *others = detector_config(3, 1, (32, 32, 32))["preprocessing"]["transforms"]
+    joined = [{**first, "keys": "a"}, {**others[0], "keys": "a"}]
+    joined += [{"_target_": "ConcatItemsd", "keys": ["a"], "name": "image"}, *others[1:]]
+    folder = write_detector(tmp_path, settings={"preprocessing": {"_target_": "Compose", "transforms": joined}})
+    assert len(run(folder, straight((40, 32, 32)), FULL).boxes)
+
+
 class TestFurtherNumbers:
     @pytest.mark.parametrize(("dims", "shape"), [(3, (50, 44, 61)), (2, (90, 70))])
     def test_each_box_has_those_of_its_own_anchor(self, tmp_path: Path, dims: int, shape: tuple[int, ...]) -> None:
@@ -211,6 +219,12 @@ class TestFurtherNumbers:
         assert all(list(box.more) == ["kept"] for box in found.boxes)
         (note,) = [note for note in found.provenance.notes if "'lost'" in note]
         assert "left out" in note and "kept" not in note
+
+    def test_features_are_no_numbers_of_an_anchor(self, tmp_path: Path) -> None:
+        found = told(
+            write_detector(tmp_path), straight((40, 32, 32)), lambda scores: {"features": scores.repeat(1, 40, 1, 1, 1)}
+        )
+        assert not found.boxes[0].more and any("features" in note for note in found.provenance.notes)
 
     def test_what_is_no_number_is_left_out_and_told(self, tmp_path: Path) -> None:
         folder = write_detector(tmp_path / "bundle")

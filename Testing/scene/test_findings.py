@@ -261,6 +261,22 @@ class TestMoved:
         scene.relist(table)
         assert column(table, "Center R (mm)")[0] == pytest.approx(scene.findings(table)[0].node.GetCenterWorld()[0])
 
+    def test_a_box_that_was_widened_alone_has_other_voxels_of_the_same_grid(self, mrml, volume, grid) -> None:
+        table = scene.show_findings(detections(BOXES[:1], grid, SHAPE), volume)
+        (box,) = scene.findings(table)
+        before = box.detection
+        box.node.SetSize(*(2 * length for length in before.size))
+        after = scene.detections_of(table)
+        np.testing.assert_allclose(after.affine, grid)
+        low, high = np.reshape(BOXES[0][0], (2, 3))
+        np.testing.assert_allclose(after.boxes[0].index_box, [*(1.5 * low - high / 2), *(1.5 * high - low / 2)])
+        scene.remove(table)
+
+    def test_a_further_number_called_as_a_column_has_one_of_its_own(self, volume, result) -> None:
+        boxes = tuple(replace(box, more={"Score": 7.0}) for box in result.boxes)
+        table = scene.show_findings(replace(result, boxes=boxes), volume)
+        assert column(table, "Score")[0] == 0.9 and column(table, "Score (model)")[0] == 7
+
     def test_a_box_that_was_moved_alone_leaves_the_voxels_where_they_are(self, volume, table, result) -> None:
         set_parent(scene.findings(table)[0].node, TURN)
         back = scene.detections_of(table)
@@ -357,6 +373,10 @@ class TestScene:
         elsewhere = scene.show_findings(result, other)
         again = scene.show_findings(result, volume)
         assert [_seen(one) for one in (table, elsewhere, again)] == [0, 2, 2]
+
+    def test_boxes_of_another_model_stay_seen(self, volume, result, table) -> None:
+        other = scene.show_findings(replace(result, provenance=provenance("ribs")), volume)
+        assert [_seen(one) for one in (table, other)] == [2, 2]
 
     def test_a_box_that_lost_its_display_node_gets_another(self, mrml, table) -> None:
         scene.set_review(table, scene.findings(table)[1].node, scene.Review.REJECTED)
