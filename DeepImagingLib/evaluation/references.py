@@ -25,8 +25,6 @@ DEEPLESION = "DL_info.csv"
 ACCEPTED, REJECTED = "accepted", "rejected"
 _STACK = re.compile(r"(?P<series>\d+_\d+_\d+)_(?P<first>\d+)-\d+")
 """A volume of some of a series' slices, as the script that comes with DeepLesion names it."""
-
-
 _ENDING = re.compile(r"\.(nii\.gz|nii|nrrd|nhdr|mha|mhd|png|jpe?g|tiff?|bmp)$", re.IGNORECASE)
 
 
@@ -84,7 +82,6 @@ class References:
                 f"{self.table} has none of the {len(places)} scans, such as {places[0].stem!r}; name their files as "
                 f"the table names them, such as {next(iter(self._lists))!r}."
             )
-
         if self.table in LUNA16 and (twice := _twice(self._keys)):
             raise InputError(
                 f"{' and '.join(twice)} are both called as {self.table} calls one scan; leave one of them."

@@ -17,6 +17,7 @@ import numpy as np
 
 from DeepImagingLib.errors import BundleError
 from DeepImagingLib.inference.network import Caller
+from DeepImagingLib.inference.plan import FLOAT
 from DeepImagingLib.inference.sweep import KEPT, Sweep
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 MOST_CANDIDATES = 10_000
 """Anchors kept of a level, however many a bundle asks for: what follows takes time with their square."""
-FLOAT = 4
 
 MOST_NUMBERS = 16
 """Further numbers of an anchor; maps of more are features that the network happens to return."""
