@@ -162,7 +162,7 @@ class _Tried:
         if before == windows.before:
             return windows
         after = tuple(a + b - n for a, b, n in zip(windows.after, windows.before, before, strict=True))
-        return replace(windows, before=before, after=after)  # type: ignore[arg-type]
+        return replace(windows, before=before, after=after)  # type: ignore[arg-type]  # as long as they were
 
 
 def _tried(caller: HeadCaller, way: Way) -> _Tried:
